@@ -1,0 +1,112 @@
+//! From columns to the domain's rows.
+//!
+//! Text that is no UTF-8 is read with replacement characters instead of failing: such a row was changed behind our
+//! back, its MAC says so, and it spoils no list.
+
+use rusqlite::Row;
+use rusqlite::types::{Type, ValueRef};
+use strongroom_domain::{
+    CiphertextRow, EntityVersion, Family, KeyId, Principal, PrincipalKind, PrincipalRow, Role, RowMac, SecretId,
+    SecretVersion, ServiceRow, StoredSecret, TokenHash, TokenRow,
+};
+
+macro_rules! service_columns {
+    () => {
+        "id, family, fqn, deleted, version, revision, document, secrets, key_id, mac"
+    };
+}
+
+macro_rules! principal_columns {
+    () => {
+        "p.id, p.kind, p.name, p.email, p.role, p.disabled, p.created_at, p.key_id, p.mac"
+    };
+}
+
+macro_rules! token_columns {
+    () => {
+        "t.id, t.hash, t.principal_id, t.first_admin, t.created_at, t.expires_at, t.last_used_at, t.revoked_at, \
+         t.key_id, t.mac"
+    };
+}
+
+/// How many columns a principal has, where a token's follow.
+pub(super) const PRINCIPAL_WIDTH: usize = 9;
+
+pub(super) use {principal_columns, service_columns, token_columns};
+
+/// Reads the columns of `service_columns!`.
+pub(super) fn service(row: &Row<'_>) -> rusqlite::Result<ServiceRow> {
+    Ok(ServiceRow {
+        id: row.get(0)?,
+        family: word(row, 1, "family", Family::parse)?,
+        fqn: text(row, 2)?,
+        deleted: row.get(3)?,
+        version: EntityVersion::from_tenths(unsigned(row, 4)?),
+        revision: unsigned(row, 5)?,
+        document: text(row, 6)?,
+        secrets: text(row, 7)?,
+        mac: mac(row, 8)?,
+    })
+}
+
+/// Reads path, version and ciphertext of a secret whose owner is known.
+pub(super) fn ciphertext(row: &Row<'_>, owner: impl FnOnce(String) -> SecretId) -> rusqlite::Result<CiphertextRow> {
+    let secret = StoredSecret { id: owner(text(row, 0)?), version: SecretVersion::new(text(row, 1)?) };
+    Ok(CiphertextRow { secret, ciphertext: row.get(2)? })
+}
+
+/// Reads the columns of `principal_columns!`.
+pub(super) fn principal(row: &Row<'_>) -> rusqlite::Result<PrincipalRow> {
+    let principal = Principal {
+        id: row.get(0)?,
+        kind: word(row, 1, "kind", PrincipalKind::parse)?,
+        name: text(row, 2)?,
+        email: row.get(3)?,
+        role: word(row, 4, "role", Role::parse)?,
+        disabled: row.get(5)?,
+        created_at: row.get(6)?,
+    };
+    Ok(PrincipalRow { principal, mac: mac(row, 7)? })
+}
+
+/// Reads the columns of `token_columns!`, the first of which is column `from`.
+pub(super) fn token(row: &Row<'_>, from: usize) -> rusqlite::Result<TokenRow> {
+    Ok(TokenRow {
+        id: row.get(from)?,
+        hash: TokenHash(row.get(from + 1)?),
+        principal_id: row.get(from + 2)?,
+        first_admin: row.get(from + 3)?,
+        created_at: row.get(from + 4)?,
+        expires_at: row.get(from + 5)?,
+        last_used_at: row.get(from + 6)?,
+        revoked_at: row.get(from + 7)?,
+        mac: mac(row, from + 8)?,
+    })
+}
+
+/// A text, byte for byte where it is one.
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    match row.get_ref(column)? {
+        ValueRef::Text(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        other => Err(rusqlite::Error::InvalidColumnType(column, "of text".to_owned(), other.data_type())),
+    }
+}
+
+/// A text that is one of a few known words.
+pub(super) fn word<T>(
+    row: &Row<'_>,
+    column: usize,
+    name: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    parse(&text(row, column)?).ok_or_else(|| rusqlite::Error::InvalidColumnType(column, name.to_owned(), Type::Text))
+}
+
+fn mac(row: &Row<'_>, from: usize) -> rusqlite::Result<RowMac> {
+    Ok(RowMac { key_id: KeyId::new(text(row, from)?), tag: row.get(from + 1)? })
+}
+
+/// `SQLite`'s integers are signed; a number that somebody made negative becomes a large one, and the MAC says so.
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}

@@ -1,0 +1,222 @@
+//! The contract of every secrets manager, and what the encrypted database needs beside it.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::row_signer::KeyId;
+use crate::secret::{SecretId, SecretValue, SecretVersion, StoredSecret};
+use crate::store_error::StoreError;
+
+/// A place that keeps secrets.
+///
+/// Promises of every implementation (one test each in the conformance suite): a value reads back byte for byte;
+/// a put makes a new current version; missing is [`SecretsErrorKind::NotFound`] and an outage never is; deleting
+/// the absent succeeds; deleted is gone and can be put again at once; ids that differ only in case or punctuation
+/// stay apart; a value over the limit is [`SecretsErrorKind::TooLarge`] before any call; concurrent puts leave one
+/// whole value; no value and no credential appears in an error, a log line or `Debug`.
+#[async_trait]
+pub trait SecretsManager: Send + Sync {
+    /// The name of the kind, as in the configuration.
+    fn kind(&self) -> &'static str;
+
+    /// What this store can hold.
+    fn limits(&self) -> Limits;
+
+    /// Keeps a value as a new version of the secret.
+    async fn put(&self, id: &SecretId, value: &SecretValue) -> Result<SecretVersion, SecretsError>;
+
+    /// Reads one version of one secret.
+    async fn get(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError>;
+
+    /// Reads many, in the order asked for; one that fails spoils no other.
+    async fn get_many(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>>;
+
+    /// Deletes a secret with all its versions; succeeds where there is none.
+    async fn delete(&self, id: &SecretId) -> Result<(), SecretsError>;
+
+    /// Deletes one version; succeeds where there is none, and where a store keeps its own history.
+    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), SecretsError>;
+
+    /// Says whether the store can be reached and allows all of the above, by a round trip of a probe secret.
+    async fn check(&self) -> Result<(), SecretsError>;
+
+    /// The part that seals values into rows of our own database, where this manager has one. Sealed values travel
+    /// in the transaction of the document that names them instead of through [`SecretsManager::put`].
+    fn sealer(&self) -> Option<&dyn Sealer> {
+        None
+    }
+}
+
+/// What a store can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest value, in bytes.
+    pub value_bytes: usize,
+    /// How many secrets one batched read may name.
+    pub read_batch: usize,
+    /// Whether an older version stays readable until it is deleted.
+    pub keeps_versions: bool,
+    /// Whether a worker with an identity of its own can resolve references to this store.
+    pub reachable_by_workers: bool,
+}
+
+/// Encrypts values into rows and back, without I/O. Only the encrypted database has one.
+pub trait Sealer: Send + Sync {
+    /// Encrypts a value as a new version of the secret.
+    fn seal(&self, id: &SecretId, value: &SecretValue) -> Result<SealedSecret, SecretsError>;
+
+    /// Encrypts a value again, under the newest key, as the version it has.
+    fn reseal(&self, secret: &StoredSecret, value: &SecretValue) -> Result<SealedSecret, SecretsError>;
+
+    /// Decrypts a row; fails unless the ciphertext was made for just this secret and version.
+    fn open(&self, secret: &StoredSecret, ciphertext: &[u8]) -> Result<SecretValue, SecretsError>;
+}
+
+/// An encrypted value on its way into the database.
+#[derive(Clone, Debug)]
+pub struct SealedSecret {
+    /// Which version of which secret it is.
+    pub secret: StoredSecret,
+    /// The key that encrypted it.
+    pub key_id: KeyId,
+    /// The envelope: version byte, key id, nonce, ciphertext and tag.
+    pub ciphertext: Vec<u8>,
+}
+
+/// A ciphertext as the database keeps it.
+#[derive(Clone, Debug)]
+pub struct CiphertextRow {
+    /// Which version of which secret it is.
+    pub secret: StoredSecret,
+    /// The envelope.
+    pub ciphertext: Vec<u8>,
+}
+
+/// Where the encrypted database keeps its rows.
+#[async_trait]
+pub trait CiphertextStore: Send + Sync {
+    /// Adds a row, durably.
+    async fn insert(&self, sealed: SealedSecret) -> Result<(), StoreError>;
+
+    /// Reads rows, in the order asked for.
+    async fn load(&self, secrets: &[StoredSecret]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Deletes all versions of a secret.
+    async fn delete(&self, id: &SecretId) -> Result<(), StoreError>;
+
+    /// Deletes one version.
+    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), StoreError>;
+
+    /// Up to `limit` rows encrypted with this key, for re-encryption.
+    async fn encrypted_with(&self, key_id: &KeyId, limit: usize) -> Result<Vec<CiphertextRow>, StoreError>;
+
+    /// Replaces the envelopes of rows whose ciphertext is still `old`; says how many it replaced.
+    async fn reencrypt(&self, replacements: Vec<(CiphertextRow, SealedSecret)>) -> Result<usize, StoreError>;
+}
+
+/// Why a secrets manager could not do what it was asked.
+///
+/// Holds no value, no credential and no text of a store's answer that could quote one.
+#[derive(Debug, Error)]
+#[error("{store}: {operation}{}: {kind}{}", on(id.as_deref()), because(detail.as_deref()))]
+pub struct SecretsError {
+    /// What the caller can do about it.
+    pub kind: SecretsErrorKind,
+    /// The kind of the store.
+    pub store: &'static str,
+    /// What was asked of it.
+    pub operation: &'static str,
+    /// Of which secret.
+    pub id: Option<Box<SecretId>>,
+    /// One more sentence for the operator, such as the remedy.
+    pub detail: Option<String>,
+    /// What lies beneath; logged, never shown to a client.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+fn on(id: Option<&SecretId>) -> String {
+    id.map(|id| format!(" {id}")).unwrap_or_default()
+}
+
+fn because(detail: Option<&str>) -> String {
+    detail.map(|detail| format!(" ({detail})")).unwrap_or_default()
+}
+
+impl SecretsError {
+    /// An error of this kind, on nothing in particular.
+    pub fn new(kind: SecretsErrorKind, store: &'static str, operation: &'static str) -> Self {
+        Self { kind, store, operation, id: None, detail: None, source: None }
+    }
+
+    /// Says which secret it was about.
+    #[must_use]
+    pub fn on(mut self, id: &SecretId) -> Self {
+        self.id = Some(Box::new(id.clone()));
+        self
+    }
+
+    /// Adds a sentence for the operator.
+    #[must_use]
+    pub fn because(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Keeps what lies beneath.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Says whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind, SecretsErrorKind::RateLimited { .. } | SecretsErrorKind::Unavailable)
+    }
+}
+
+/// What the caller of a secrets manager can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretsErrorKind {
+    /// Proven absent.
+    NotFound,
+    /// The store knows us and says no, or does not know our credentials.
+    PermissionDenied,
+    /// Longer than the store's limit.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Too many calls.
+    RateLimited {
+        /// How long to wait, where the store says so.
+        retry_after: Option<Duration>,
+    },
+    /// Not reached, or no answer in time. Never means "missing".
+    Unavailable,
+    /// The configuration is wrong.
+    Settings,
+    /// There, but not readable: changed behind our back, or its key is gone.
+    Corrupt,
+    /// Anything else.
+    Unexpected,
+}
+
+impl fmt::Display for SecretsErrorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => formatter.write_str("not found"),
+            Self::PermissionDenied => formatter.write_str("permission denied"),
+            Self::TooLarge { limit } => write!(formatter, "longer than the store's limit of {limit} bytes"),
+            Self::RateLimited { .. } => formatter.write_str("too many calls"),
+            Self::Unavailable => formatter.write_str("unavailable"),
+            Self::Settings => formatter.write_str("wrong settings"),
+            Self::Corrupt => formatter.write_str("cannot be decrypted"),
+            Self::Unexpected => formatter.write_str("unexpected answer"),
+        }
+    }
+}

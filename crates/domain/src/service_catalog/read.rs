@@ -1,0 +1,240 @@
+//! Reading: who gets which view.
+
+use std::sync::Arc;
+
+use super::loaded::{CacheKey, ReadyService};
+use super::{CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer, href, is_unreadable};
+use crate::audit::{AuditAction, Origin};
+use crate::caller::{Admin, Caller, Role};
+use crate::entity_template::{Filling, View};
+use crate::fault::Faults;
+use crate::json_pointer::shown;
+use crate::secret::SecretValue;
+use crate::service::{Family, ServiceKey, fully_qualified_name};
+use crate::service_store::ListQuery;
+
+/// How many services one list with plaintext may hold.
+const PLAINTEXT_PAGE: usize = 100;
+
+/// How many services one page may hold: clients ask for up to a million, and get this many and a cursor.
+const LARGEST_PAGE: usize = 1000;
+
+impl ServiceCatalog {
+    /// One service, in the view that was asked for or the best that the caller may have.
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        base_url: &str,
+        request: ReadRequest,
+    ) -> Result<ServiceAnswer, CatalogError> {
+        let ready = self.find_ready(request.family, &request.key).await?;
+        let ready = ready.filter(|ready| request.include.admits(ready.deleted));
+        let ready = ready.ok_or(CatalogError::NotFound(request.family.entity_type()))?;
+        let best = self.best_view(caller, &ready);
+        let view = chosen_view(request.view, best, best)?;
+        if view != View::Hidden {
+            ready.readable()?;
+        }
+        self.answer(caller, origin, base_url, &ready, view).await
+    }
+
+    async fn answer(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        base_url: &str,
+        ready: &ReadyService,
+        view: View,
+    ) -> Result<ServiceAnswer, CatalogError> {
+        let href = href(base_url, ready.family, ready.id);
+        let body = match (view, caller.admin()) {
+            (View::Plaintext, Some(admin)) => self.plaintext(admin, origin, &href, ready).await?,
+            (View::References, _) => ready.template.render(&href, Filling::References),
+            (View::Masked, _) => ready.template.render(&href, Filling::Masked),
+            (View::Hidden, _) => ready.template.render(&href, Filling::Hidden),
+            (View::Plaintext, None) => return Err(too_much()),
+        };
+        let unresolved = if view == View::References { self.unresolved(ready) } else { Vec::new() };
+        Ok(ServiceAnswer { body, view, id: ready.id, name: ready.name.clone(), version: ready.version, unresolved })
+    }
+
+    /// Plaintext: the audit entry is kept first, or there is no answer.
+    async fn plaintext(
+        &self,
+        admin: Admin<'_>,
+        origin: &Origin,
+        href: &str,
+        ready: &ReadyService,
+    ) -> Result<String, CatalogError> {
+        let subject = (ready.family, ready.id, ready.name.clone());
+        let entry = self.audit_entry((admin.name(), origin), AuditAction::Read, subject, ready.secret_paths.clone());
+        self.audit.record(entry).await.map_err(CatalogError::NoAudit)?;
+        let values = self.open_all(ready).await?;
+        Ok(ready.template.render(href, Filling::Plaintext(&values)))
+    }
+
+    /// The values of a service's secrets, in the order of its index.
+    pub(super) async fn open_all(&self, ready: &ReadyService) -> Result<Vec<SecretValue>, CatalogError> {
+        let secrets = ready.stored_secrets();
+        let opened = match self.secrets.sealer() {
+            Some(sealer) => {
+                let pairs = secrets.iter().zip(&ready.ciphertexts);
+                pairs.map(|(secret, it)| sealer.open(secret, it.as_deref().unwrap_or_default())).collect()
+            }
+            None => self.secrets.get_many(&secrets).await,
+        };
+        let mut values = Vec::with_capacity(opened.len());
+        for (secret, opened) in secrets.iter().zip(opened) {
+            match opened {
+                Ok(value) => values.push(value),
+                Err(error) if is_unreadable(&error) => {
+                    return Err(CatalogError::Unreadable {
+                        name: ready.name.to_string(),
+                        paths: vec![format!("connection.{}", shown(&secret.id.path))],
+                        reason: error.detail.unwrap_or_else(|| error.kind.to_string()),
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(values)
+    }
+
+    /// A page of services.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        base_url: &str,
+        request: ListRequest,
+    ) -> Result<ServicePageAnswer, CatalogError> {
+        if request.view == Some(View::Plaintext) && request.page.limit > PLAINTEXT_PAGE {
+            let message = format!("must be at most {PLAINTEXT_PAGE} for view=plaintext");
+            return Err(Faults::one("limit", message).into());
+        }
+        let limit = request.page.limit.min(LARGEST_PAGE);
+        let cursor = request.page.cursor;
+        let query = ListQuery { family: request.family, include: request.include, cursor, limit };
+        let page = self.services.list(query).await?;
+        let name_of = |row: Option<&crate::service_store::StoredService>| row.map(|stored| stored.row.fqn.clone());
+        let before = name_of(page.services.first()).filter(|_| page.has_before);
+        let after = name_of(page.services.last()).filter(|_| page.has_after);
+        let default = if caller.role() == Role::Admin { View::Masked } else { View::References };
+        let mut least = request.view.unwrap_or(default);
+        let mut services = Vec::with_capacity(page.services.len());
+        for stored in page.services {
+            let ready = self.make_ready(stored);
+            let best = self.best_view(caller, &ready);
+            let mut view = chosen_view(request.view, best, best.min(default))?;
+            if ready.broken.is_some() {
+                view = View::Hidden;
+            }
+            least = least.min(view);
+            services.push(self.answer(caller, origin, base_url, &ready, view).await?.body);
+        }
+        if caller.role() == Role::None {
+            chosen_view(request.view, View::Hidden, View::Hidden)?;
+            least = View::Hidden;
+        }
+        Ok(ServicePageAnswer { services, total: page.total, before, after, view: least })
+    }
+
+    /// The most that this caller may see of this service.
+    pub(super) fn best_view(&self, caller: &Caller, ready: &ReadyService) -> View {
+        let has_none_of_ours = ready.index.kept.is_empty() && ready.broken.is_none();
+        match caller.role() {
+            Role::Admin => View::Plaintext,
+            Role::Worker if has_none_of_ours || self.secrets.limits().reachable_by_workers => View::References,
+            Role::Worker | Role::None => View::Hidden,
+        }
+    }
+
+    /// Fields with a reference where the unmodified client expects none, so that it does not resolve them.
+    fn unresolved(&self, ready: &ReadyService) -> Vec<String> {
+        let pointers = ready.index.pointers();
+        pointers.filter(|pointer| !resolved_by_client(pointer)).map(|it| format!("connection.{}", shown(it))).collect()
+    }
+
+    /// Finds a service by id, or by either form of its name; an exact fully qualified name wins.
+    pub(super) async fn find_ready(
+        &self,
+        family: Family,
+        key: &ServiceKey,
+    ) -> Result<Option<Arc<ReadyService>>, CatalogError> {
+        let name = match key {
+            ServiceKey::Id(id) => return self.ready_at(CacheKey::Id(family, *id), key).await,
+            ServiceKey::Name(name) => name,
+        };
+        for fqn in meanings(name) {
+            let key = ServiceKey::Name(fqn.clone());
+            if let Some(ready) = self.ready_at(CacheKey::Fqn(family, fqn), &key).await? {
+                return Ok(Some(ready));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ready_at(&self, cache_key: CacheKey, key: &ServiceKey) -> Result<Option<Arc<ReadyService>>, CatalogError> {
+        if let Some(ready) = self.cache.get(&cache_key) {
+            return Ok(Some(ready));
+        }
+        let writes = self.cache.writes();
+        let (CacheKey::Id(family, _) | CacheKey::Fqn(family, _)) = cache_key;
+        let Some(stored) = self.services.find(family, key).await? else { return Ok(None) };
+        let ready = Arc::new(self.make_ready(stored));
+        self.cache.keep(writes, cache_key, Arc::clone(&ready));
+        Ok(Some(ready))
+    }
+}
+
+/// The fully qualified names that a name in a request may mean, the likeliest first.
+pub(super) fn meanings(name: &str) -> Vec<String> {
+    let inner = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(|it| it.replace("\"\"", "\""));
+    let exact = inner.as_deref().map(fully_qualified_name).filter(|fqn| fqn == name);
+    let mut meanings: Vec<String> = Vec::with_capacity(3);
+    for meaning in exact.into_iter().chain([fully_qualified_name(name)]).chain(inner) {
+        if !meanings.contains(&meaning) {
+            meanings.push(meaning);
+        }
+    }
+    meanings
+}
+
+/// More than one may have is refused, never silently less.
+fn chosen_view(asked: Option<View>, best: View, default: View) -> Result<View, CatalogError> {
+    match asked {
+        None => Ok(default),
+        Some(view) if view <= best => Ok(view),
+        Some(_) => Err(too_much()),
+    }
+}
+
+fn too_much() -> CatalogError {
+    CatalogError::Forbidden(
+        "this view shows more than the caller may see of this connection; leave `view` out to get what you may",
+    )
+}
+
+/// Whether the unmodified client's models take the field for a secret, so that it resolves a reference there.
+fn resolved_by_client(pointer: &str) -> bool {
+    const LITERAL: [&str; 4] = ["awsSessionToken", "clientCertificate", "clientKeyCertificate", "rootCertificate"];
+    let mut parts = pointer.split('/').skip(2);
+    let (first, last) = (parts.next().unwrap_or_default(), pointer.rsplit('/').next().unwrap_or_default());
+    let is_top_level = parts.next().is_none();
+    let in_map = ["connectionOptions", "connectionArguments", "consumerConfig", "headers", "extraHeaders", "env"];
+    !LITERAL.contains(&last) && !(in_map.contains(&first) && !is_top_level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_both_forms_and_an_exact_fully_qualified_one_wins() {
+        assert_eq!(meanings("shop"), ["shop"]);
+        assert_eq!(meanings("prod.x"), ["\"prod.x\""]);
+        assert_eq!(meanings("\"prod.x\""), ["\"prod.x\"", "\"\"\"prod.x\"\"\"", "prod.x"]);
+        assert_eq!(meanings("\"shop\""), ["\"\"\"shop\"\"\"", "shop"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! Answers about services: bodies that are ready, and the headers that say what they are.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use strongroom_domain::{Change, Family, PageCursor, ServiceAnswer, ServicePageAnswer, VersionsAnswer, View, WriteAnswer};
+use uuid::Uuid;
+
+use crate::base_url::BaseUrl;
+use crate::error::ApiError;
+use crate::query::Parameters;
+
+/// Says which view a body is.
+const VIEW: HeaderName = HeaderName::from_static("strongroom-view");
+
+/// Names fields whose references the unmodified client does not resolve.
+const UNRESOLVED: HeaderName = HeaderName::from_static("strongroom-unresolved-references");
+
+/// Says what a write did, in the catalog's words.
+const CHANGE: HeaderName = HeaderName::from_static("x-openmetadata-change");
+
+fn json_answer(status: StatusCode, view: View, body: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (VIEW, view_value(view))];
+    (status, headers, body).into_response()
+}
+
+fn view_value(view: View) -> HeaderValue {
+    HeaderValue::from_static(view.as_str())
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// One service.
+pub(crate) fn service(answer: ServiceAnswer) -> Response {
+    let (etag, unresolved) = (answer.etag(), answer.unresolved.join(", "));
+    let mut response = json_answer(StatusCode::OK, answer.view, answer.body);
+    put(response.headers_mut(), header::ETAG, &etag);
+    if !unresolved.is_empty() {
+        put(response.headers_mut(), UNRESOLVED, &unresolved);
+    }
+    response
+}
+
+/// What a write did, and the service as it now is.
+pub(crate) fn written(answer: WriteAnswer, family: Family, base_url: &BaseUrl) -> Response {
+    let location = format!("{}/api/v1/services/{}/{}", base_url.0, family.route(), answer.service.id);
+    let mut response = service(answer.service);
+    put(response.headers_mut(), CHANGE, word_of(answer.change));
+    if answer.change == Change::Created {
+        *response.status_mut() = StatusCode::CREATED;
+        put(response.headers_mut(), header::LOCATION, &location);
+    }
+    response
+}
+
+/// A delete that a client asked to be done behind its back: it is done already.
+pub(crate) fn deleted_async(answer: &WriteAnswer, hard: bool, recursive: bool) -> Response {
+    let body = json!({
+        "jobId": Uuid::new_v4(),
+        "message": "Delete operation completed",
+        "entityName": &*answer.service.name,
+        "hardDelete": hard,
+        "recursive": recursive,
+    });
+    let mut response = (StatusCode::ACCEPTED, axum::Json(body)).into_response();
+    put(response.headers_mut(), CHANGE, word_of(answer.change));
+    response
+}
+
+fn word_of(change: Change) -> &'static str {
+    match change {
+        Change::Created => "entityCreated",
+        Change::Updated => "entityUpdated",
+        Change::Unchanged => "entityNoChange",
+        Change::SoftDeleted => "entitySoftDeleted",
+        Change::Deleted => "entityDeleted",
+        Change::Restored => "entityRestored",
+    }
+}
+
+/// A page of services.
+pub(crate) fn page(answer: ServicePageAnswer) -> Response {
+    let mut paging = Map::new();
+    paging.insert("total".to_owned(), answer.total.into());
+    for (key, name) in [("before", answer.before), ("after", answer.after)] {
+        if let Some(name) = name {
+            paging.insert(key.to_owned(), BASE64_URL_SAFE_NO_PAD.encode(name).into());
+        }
+    }
+    let body = format!("{{\"data\":[{}],\"paging\":{}}}", answer.services.join(","), Value::Object(paging));
+    json_answer(StatusCode::OK, answer.view, body)
+}
+
+/// The versions of a service.
+pub(crate) fn versions(answer: VersionsAnswer, family: Family) -> Response {
+    let body = json!({ "entityType": family.entity_type(), "versions": answer.versions });
+    json_answer(StatusCode::OK, answer.view, body.to_string())
+}
+
+/// Where a page begins, from `before` and `after`.
+pub(crate) fn cursor(parameters: &Parameters) -> Result<PageCursor, ApiError> {
+    let decode = |name: &str, text: &str| {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+        let name_of_service = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        name_of_service.ok_or_else(|| ApiError::invalid(name, "must be a cursor from the paging of an earlier answer"))
+    };
+    match (parameters.get("before"), parameters.get("after")) {
+        (None, None) => Ok(PageCursor::Start),
+        (None, Some(after)) => decode("after", after).map(PageCursor::After),
+        (Some(before), None) => decode("before", before).map(PageCursor::Before),
+        (Some(_), Some(_)) => Err(ApiError::invalid("before", "and `after` cannot be given together")),
+    }
+}

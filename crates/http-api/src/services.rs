@@ -1,0 +1,294 @@
+//! Services by family and id.
+
+use std::future::Future;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::header::IF_MATCH;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde_json::Value;
+use strongroom_domain::{
+    CatalogError, DeleteOptions, EntityVersion, Family, ListRequest, PageRequest, ReadRequest, WriteAnswer, WriteRequest,
+};
+
+use crate::authentication::{Authenticated, RequestOrigin};
+use crate::base_url::BaseUrl;
+use crate::body::{JsonBody, PatchBody};
+use crate::error::ApiError;
+use crate::query::Parameters;
+use crate::service_answers::{cursor, deleted_async, page, service, versions, written};
+use crate::state::ApiState;
+use crate::target::{TargetFamily, TargetService, parsed_id};
+
+/// How many services a list has when the client does not say.
+const DEFAULT_LIMIT: usize = 10;
+
+/// What every write needs of its request.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteContext {
+    caller: Authenticated,
+    origin: RequestOrigin,
+    base_url: BaseUrl,
+    if_match: Option<String>,
+}
+
+impl FromRequestParts<ApiState> for WriteContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let caller = Authenticated::from_request_parts(parts, state).await?;
+        let Ok(origin) = RequestOrigin::from_request_parts(parts, state).await;
+        let Ok(base_url) = BaseUrl::from_request_parts(parts, state).await;
+        let if_match = parts.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Self { caller, origin, base_url, if_match })
+    }
+}
+
+impl WriteContext {
+    fn request(&self, family: Family) -> WriteRequest<'_> {
+        let if_match = self.if_match.clone();
+        WriteRequest { caller: &self.caller.0, origin: &self.origin.0, family, if_match, base_url: &self.base_url.0 }
+    }
+}
+
+/// Runs a write to its end even when the client goes away, so that what was written is also noticed.
+async fn to_the_end<T: Send + 'static>(
+    write: impl Future<Output = Result<T, CatalogError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::spawn(write).await {
+        Ok(outcome) => outcome.map_err(ApiError::from),
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => Err(ApiError::unavailable("the server is stopping; try again")),
+        },
+    }
+}
+
+/// Lists the services of a family, ordered by name.
+#[utoipa::path(get, path = "/api/v1/services/{family}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family, such as databaseServices"),
+        ("limit" = Option<u32>, Query, description = "0 to 1,000,000, default 10; a page holds 1,000 at most"),
+        ("before" = Option<String>, Query, description = "Cursor of an earlier answer"),
+        ("after" = Option<String>, Query, description = "Cursor of an earlier answer"),
+        ("include" = Option<String>, Query, description = "all, deleted or non-deleted (default)"),
+        ("fields" = Option<String>, Query, description = "Accepted; everything that is there is sent"),
+        ("view" = Option<String>, Query, description = "masked (default for admins), hidden, references, plaintext")),
+    responses((status = 200, description = "A page", body = Object), (status = 400, body = crate::openapi::ErrorBody),
+        (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    Authenticated(caller): Authenticated,
+    RequestOrigin(origin): RequestOrigin,
+    BaseUrl(base_url): BaseUrl,
+    TargetFamily(family): TargetFamily,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    parameters.check_fields()?;
+    let limit = parameters.limit(DEFAULT_LIMIT)?;
+    let page_request = PageRequest { cursor: cursor(&parameters)?, limit };
+    let (include, view) = (parameters.include()?, parameters.view()?);
+    let request = ListRequest { family, include, view, page: page_request };
+    Ok(page(state.catalog.list(&caller, &origin, &base_url, request).await?))
+}
+
+/// Creates a service.
+#[utoipa::path(post, path = "/api/v1/services/{family}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family")), request_body = Object,
+    responses((status = 201, description = "Created; Location names it", body = Object),
+        (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody),
+        (status = 409, description = "A service of this name exists", body = crate::openapi::ErrorBody)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    TargetFamily(family): TargetFamily,
+    context: WriteContext,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    let base_url = context.base_url.clone();
+    let answer = to_the_end(async move { state.catalog.create(&context.request(family), &body).await }).await?;
+    Ok(written(answer, family, &base_url))
+}
+
+/// Creates a service, or updates the one of this name.
+#[utoipa::path(put, path = "/api/v1/services/{family}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family")), request_body = Object,
+    responses((status = 200, description = "Updated, or as it was", body = Object),
+        (status = 201, description = "Created", body = Object), (status = 400, body = crate::openapi::ErrorBody),
+        (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody),
+        (status = 409, description = "Soft-deleted, for a worker", body = crate::openapi::ErrorBody),
+        (status = 412, description = "If-Match names another version", body = crate::openapi::ErrorBody)))]
+pub(crate) async fn put(
+    State(state): State<ApiState>,
+    TargetFamily(family): TargetFamily,
+    context: WriteContext,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    let base_url = context.base_url.clone();
+    let answer = to_the_end(async move { state.catalog.put(&context.request(family), &body).await }).await?;
+    Ok(written(answer, family, &base_url))
+}
+
+/// Gets a service by id, or by name.
+#[utoipa::path(get, path = "/api/v1/services/{family}/{id}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"),
+        ("id" = String, Path, description = "UUID"), ("include" = Option<String>, Query),
+        ("fields" = Option<String>, Query),
+        ("view" = Option<String>, Query, description = "plaintext (default for admins), references, masked, hidden")),
+    responses((status = 200, description = "The service", body = Object),
+        (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, description = "The view shows more than one may see", body = crate::openapi::ErrorBody),
+        (status = 404, body = crate::openapi::ErrorBody),
+        (status = 424, description = "A stored secret cannot be read", body = crate::openapi::ErrorBody),
+        (status = 503, description = "No audit, no answer", body = crate::openapi::ErrorBody)))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    Authenticated(caller): Authenticated,
+    RequestOrigin(origin): RequestOrigin,
+    BaseUrl(base_url): BaseUrl,
+    TargetService { family, key }: TargetService,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    parameters.check_fields()?;
+    let request = ReadRequest { family, key, include: parameters.include()?, view: parameters.view()? };
+    Ok(service(state.catalog.get(&caller, &origin, &base_url, request).await?))
+}
+
+/// Patches a service.
+#[utoipa::path(patch, path = "/api/v1/services/{family}/{id}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID")),
+    request_body(content = Object, content_type = "application/json-patch+json"),
+    responses((status = 200, description = "Patched, or as it was", body = Object),
+        (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody),
+        (status = 412, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    TargetService { family, key }: TargetService,
+    context: WriteContext,
+    PatchBody(body): PatchBody,
+) -> Result<Response, ApiError> {
+    let base_url = context.base_url.clone();
+    let answer = to_the_end(async move { state.catalog.patch(&context.request(family), &key, &body).await }).await?;
+    Ok(written(answer, family, &base_url))
+}
+
+/// Deletes a service: marks it, or with `hardDelete=true` removes it with its secrets.
+#[utoipa::path(delete, path = "/api/v1/services/{family}/{id}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
+        ("hardDelete" = Option<bool>, Query, description = "With its secrets and history; default false"),
+        ("recursive" = Option<bool>, Query, description = "Accepted; a service has nothing below it here")),
+    responses((status = 200, description = "The service as it was", body = Object),
+        (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    TargetService { family, key }: TargetService,
+    context: WriteContext,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let base_url = context.base_url.clone();
+    let answer = delete_service(state, context, TargetService { family, key }, &parameters).await?;
+    Ok(written(answer, family, &base_url))
+}
+
+/// Deletes a service like its plain form, and answers as for a job.
+#[utoipa::path(delete, path = "/api/v1/services/{family}/async/{id}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
+        ("hardDelete" = Option<bool>, Query), ("recursive" = Option<bool>, Query)),
+    responses((status = 202, description = "Done", body = Object), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn delete_async(
+    State(state): State<ApiState>,
+    target: TargetService,
+    context: WriteContext,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let answer = delete_service(state, context, target, &parameters).await?;
+    Ok(deleted_async(&answer, parameters.flag("hardDelete")?, parameters.flag("recursive")?))
+}
+
+async fn delete_service(
+    state: ApiState,
+    context: WriteContext,
+    TargetService { family, key }: TargetService,
+    parameters: &Parameters,
+) -> Result<WriteAnswer, ApiError> {
+    parameters.flag("recursive")?;
+    let options = DeleteOptions { hard: parameters.flag("hardDelete")? };
+    to_the_end(async move { state.catalog.delete(&context.request(family), &key, options).await }).await
+}
+
+/// Brings a soft-deleted service back.
+#[utoipa::path(put, path = "/api/v1/services/{family}/restore", tag = "services",
+    params(("family" = String, Path, description = "Route of the family")), request_body = Object,
+    responses((status = 200, description = "Restored", body = Object),
+        (status = 400, description = "It is not deleted", body = crate::openapi::ErrorBody),
+        (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody),
+        (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn restore(
+    State(state): State<ApiState>,
+    TargetFamily(family): TargetFamily,
+    context: WriteContext,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    let id = body.get("id").and_then(Value::as_str).ok_or_else(|| ApiError::invalid("id", "is required: a UUID"))?;
+    let id = parsed_id(id)?;
+    let base_url = context.base_url.clone();
+    let answer = to_the_end(async move { state.catalog.restore(&context.request(family), id).await }).await?;
+    Ok(written(answer, family, &base_url))
+}
+
+/// Lists the versions of a service, newest first, never with a secret.
+#[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID")),
+    responses((status = 200, description = "Each version as a JSON text", body = Object),
+        (status = 401, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn list_versions(
+    State(state): State<ApiState>,
+    Authenticated(caller): Authenticated,
+    BaseUrl(base_url): BaseUrl,
+    target: TargetService,
+) -> Result<Response, ApiError> {
+    let answer = state.catalog.versions(&caller, &base_url, target.family, target.id()?).await?;
+    Ok(versions(answer, target.family))
+}
+
+/// Gets one version of a service.
+#[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions/{version}", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
+        ("version" = String, Path, description = "Such as 0.1")),
+    responses((status = 200, description = "The service as it was, masked or hidden", body = Object),
+        (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn get_version(
+    State(state): State<ApiState>,
+    Authenticated(caller): Authenticated,
+    BaseUrl(base_url): BaseUrl,
+    target: TargetService,
+    uri: axum::http::Uri,
+) -> Result<Response, ApiError> {
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
+    let version = EntityVersion::parse(last);
+    let version = version.ok_or_else(|| ApiError::invalid("version", "must be a version such as 0.1"))?;
+    let subject = (target.family, target.id()?);
+    Ok(service(state.catalog.version(&caller, &base_url, subject, version).await?))
+}
+
+/// Stores the result of a test connection; secrets in its messages are masked.
+#[utoipa::path(put, path = "/api/v1/services/{family}/{id}/testConnectionResult", tag = "services",
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID")),
+    request_body = Object,
+    responses((status = 200, description = "Stored", body = Object), (status = 400, body = crate::openapi::ErrorBody),
+        (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody),
+        (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn put_test_result(
+    State(state): State<ApiState>,
+    target: TargetService,
+    context: WriteContext,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    let (family, id) = (target.family, target.id()?);
+    let base_url = context.base_url.clone();
+    let write = async move { state.catalog.put_test_result(&context.request(family), id, body).await };
+    Ok(written(to_the_end(write).await?, family, &base_url))
+}

@@ -1,0 +1,53 @@
+//! Tokens over the API, for admins: listed without what they are, and revoked.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use serde_json::{Value, json};
+
+use crate::authentication::{Authenticated, RequestOrigin};
+use crate::error::ApiError;
+use crate::state::ApiState;
+use crate::target::parsed_id;
+
+/// Lists tokens, newest first: whose they are and how long they are valid, never the token.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
+    responses((status = 200, description = "All tokens", body = Object), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn list(State(state): State<ApiState>, caller: Authenticated) -> Result<Json<Value>, ApiError> {
+    caller.admin()?;
+    let tokens = state.tokens.tokens().await?;
+    let data: Vec<_> = tokens
+        .into_iter()
+        .map(|(token, owner)| {
+            json!({
+                "id": token.id,
+                "owner": owner.name,
+                "kind": owner.kind,
+                "role": owner.role,
+                "createdAt": token.created_at,
+                "expiresAt": token.expires_at,
+                "lastUsedAt": token.last_used_at,
+                "revokedAt": token.revoked_at,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "data": data })))
+}
+
+/// Revokes a token: it is refused from the next request on.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "Id of the token")),
+    responses((status = 204, description = "Revoked"), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
+pub(crate) async fn revoke(
+    State(state): State<ApiState>,
+    caller: Authenticated,
+    RequestOrigin(origin): RequestOrigin,
+    uri: Uri,
+) -> Result<StatusCode, ApiError> {
+    let admin = caller.admin()?;
+    let id = parsed_id(uri.path().rsplit('/').next().unwrap_or_default())?;
+    state.tokens.revoke_as(admin, id, &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,175 @@
+//! Secrets encrypted in our own database: the store that needs nothing but a key ring.
+
+mod cipher;
+mod key_ring;
+mod key_ring_file;
+mod ring_key;
+mod row_macs;
+mod shared_key_ring;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use strongroom_domain::{
+    CiphertextStore, Limits, SealedSecret, Sealer, SecretId, SecretValue, SecretVersion, SecretsError,
+    SecretsErrorKind, SecretsManager, StoreError, StoredSecret,
+};
+
+use self::cipher::CipherError;
+pub use self::key_ring::{KeyRing, KeyRingError};
+pub use self::key_ring_file::{KeyRingFile, KeyRingFileError};
+pub use self::ring_key::WeakKey;
+pub use self::shared_key_ring::SharedKeyRing;
+use crate::probe;
+
+/// Far above any password, key or certificate chain, far below what makes a row slow.
+const VALUE_BYTES: usize = 65_536;
+/// How many rows one read of the database names.
+const READ_BATCH: usize = 1_000;
+
+/// Keeps secrets encrypted in rows of our own database. Only the server can read them: a worker has no key ring.
+pub struct EncryptedDatabase {
+    store: Arc<dyn CiphertextStore>,
+    ring: SharedKeyRing,
+}
+
+impl EncryptedDatabase {
+    /// The name of the kind, as in the configuration.
+    pub const KIND: &'static str = "db";
+
+    /// Keeps rows in this store under the keys of this ring.
+    pub fn new(store: Arc<dyn CiphertextStore>, ring: SharedKeyRing) -> Self {
+        Self { store, ring }
+    }
+
+    async fn get_batch(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>> {
+        match self.store.load(secrets).await {
+            Ok(rows) if rows.len() == secrets.len() => {
+                secrets.iter().zip(rows).map(|(secret, row)| self.read(secret, row)).collect()
+            }
+            Ok(_) => fail_each(secrets, &StoreError::Unexpected("another number of rows than asked for".to_owned())),
+            Err(error) => fail_each(secrets, &error),
+        }
+    }
+
+    fn read(&self, secret: &StoredSecret, row: Option<Vec<u8>>) -> Result<SecretValue, SecretsError> {
+        let row = row.ok_or_else(|| error(SecretsErrorKind::NotFound, "get").on(&secret.id))?;
+        self.open(secret, &row)
+    }
+}
+
+#[async_trait]
+impl SecretsManager for EncryptedDatabase {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { value_bytes: VALUE_BYTES, read_batch: READ_BATCH, keeps_versions: true, reachable_by_workers: false }
+    }
+
+    async fn put(&self, id: &SecretId, value: &SecretValue) -> Result<SecretVersion, SecretsError> {
+        let sealed = self.seal(id, value)?;
+        let version = sealed.secret.version.clone();
+        self.store.insert(sealed).await.map_err(|error| not_stored(error, "put").on(id))?;
+        Ok(version)
+    }
+
+    async fn get(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError> {
+        let rows = self.store.load(std::slice::from_ref(secret)).await;
+        let row = rows.map_err(|error| not_stored(error, "get").on(&secret.id))?.into_iter().next().flatten();
+        self.read(secret, row)
+    }
+
+    async fn get_many(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>> {
+        let mut values = Vec::with_capacity(secrets.len());
+        for batch in secrets.chunks(READ_BATCH) {
+            values.extend(self.get_batch(batch).await);
+        }
+        values
+    }
+
+    async fn delete(&self, id: &SecretId) -> Result<(), SecretsError> {
+        self.store.delete(id).await.map_err(|error| not_stored(error, "delete").on(id))
+    }
+
+    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), SecretsError> {
+        let deleted = self.store.delete_version(secret).await;
+        deleted.map_err(|error| not_stored(error, "delete version").on(&secret.id))
+    }
+
+    async fn check(&self) -> Result<(), SecretsError> {
+        probe::round_trip(self).await
+    }
+
+    fn sealer(&self) -> Option<&dyn Sealer> {
+        Some(self)
+    }
+}
+
+impl Sealer for EncryptedDatabase {
+    fn seal(&self, id: &SecretId, value: &SecretValue) -> Result<SealedSecret, SecretsError> {
+        if value.len() > VALUE_BYTES {
+            return Err(error(SecretsErrorKind::TooLarge { limit: VALUE_BYTES }, "put").on(id));
+        }
+        self.reseal(&StoredSecret { id: id.clone(), version: SecretVersion::random() }, value)
+    }
+
+    fn reseal(&self, secret: &StoredSecret, value: &SecretValue) -> Result<SealedSecret, SecretsError> {
+        let ring = self.ring.current();
+        let ciphertext = cipher::seal(&ring, secret, value)
+            .map_err(|source| error(SecretsErrorKind::Unexpected, "put").on(&secret.id).caused_by(source))?;
+        Ok(SealedSecret { secret: secret.clone(), key_id: ring.newest().clone(), ciphertext })
+    }
+
+    fn open(&self, secret: &StoredSecret, ciphertext: &[u8]) -> Result<SecretValue, SecretsError> {
+        // A key that another process added is looked for in the file; where there is none, opening says which.
+        let named = cipher::key_of(ciphertext);
+        let ring = named.and_then(|key| self.ring.ring_with(|ring| ring.key_of_envelope(key).is_some()));
+        let ring = ring.unwrap_or_else(|| self.ring.current());
+        cipher::open(&ring, secret, ciphertext).map_err(|source| unreadable(secret, source))
+    }
+}
+
+fn error(kind: SecretsErrorKind, operation: &'static str) -> SecretsError {
+    SecretsError::new(kind, EncryptedDatabase::KIND, operation)
+}
+
+fn unreadable(secret: &StoredSecret, source: CipherError) -> SecretsError {
+    let detail = match &source {
+        CipherError::UnknownKey(key) => format!("put key {key} back into the key ring"),
+        CipherError::NotAnEnvelope | CipherError::Mismatch | CipherError::NotEncrypted => {
+            "the row was changed outside Strongroom, or belongs to another secret".to_owned()
+        }
+    };
+    error(SecretsErrorKind::Corrupt, "get").on(&secret.id).because(detail).caused_by(source)
+}
+
+fn not_stored(source: StoreError, operation: &'static str) -> SecretsError {
+    error(kind_of(&source), operation).caused_by(source)
+}
+
+fn fail_each(secrets: &[StoredSecret], cause: &StoreError) -> Vec<Result<SecretValue, SecretsError>> {
+    let failure = |secret: &StoredSecret| Err(error(kind_of(cause), "get").on(&secret.id).caused_by(same(cause)));
+    secrets.iter().map(failure).collect()
+}
+
+fn kind_of(error: &StoreError) -> SecretsErrorKind {
+    match error {
+        StoreError::Unavailable(_) => SecretsErrorKind::Unavailable,
+        StoreError::Corrupt(_) => SecretsErrorKind::Corrupt,
+        StoreError::Unexpected(_) => SecretsErrorKind::Unexpected,
+    }
+}
+
+/// One failed read fails many secrets, and each error owns its cause.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
+        StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
+        StoreError::Unexpected(text) => StoreError::Unexpected(text.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

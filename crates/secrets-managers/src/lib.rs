@@ -1,0 +1,14 @@
+//! Where secrets are kept: one file or folder for each store, all behind [`strongroom_domain::SecretsManager`].
+//!
+//! A store knows ids and values of secrets, and nothing of connections, schemas, HTTP or SQL, nor of other stores.
+//! `docs/adding-a-secrets-manager.md` says how to add one.
+
+mod encrypted_database;
+mod in_memory;
+mod probe;
+pub mod registry;
+
+pub use encrypted_database::{
+    EncryptedDatabase, KeyRing, KeyRingError, KeyRingFile, KeyRingFileError, SharedKeyRing, WeakKey,
+};
+pub use in_memory::InMemory;

@@ -1,0 +1,37 @@
+//! What the commands do.
+
+mod check;
+mod config;
+mod keys;
+mod output;
+mod principals;
+mod serve;
+mod tokens;
+
+use strongroom_domain::Origin;
+
+use crate::cli::{Command, OutputFormat};
+use crate::config::Config;
+use crate::wiring::assemble;
+
+/// Who acts, in the audit, when a command is typed.
+const ACTOR: &str = "command line";
+
+/// Who acts and from where, for the audit.
+fn actor() -> (&'static str, &'static Origin) {
+    static ORIGIN: std::sync::OnceLock<Origin> = std::sync::OnceLock::new();
+    (ACTOR, ORIGIN.get_or_init(Origin::default))
+}
+
+/// Runs a command.
+pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(_) => serve::run(config).await,
+        Command::Check => check::run(&config, output).await,
+        Command::Config(command) => config::run(&command, &config, output),
+        Command::User(command) => principals::user(&assemble(&config).await?, command, output).await,
+        Command::Bot(command) => principals::bot(&assemble(&config).await?, command, output).await,
+        Command::Token(command) => tokens::run(&assemble(&config).await?, command, output).await,
+        Command::Keys(command) => keys::run(&assemble(&config).await?, command, output).await,
+    }
+}

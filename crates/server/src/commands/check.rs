@@ -1,0 +1,96 @@
+//! `strongroom check`: whether a server would start and could work, before it is needed.
+
+use serde_json::json;
+
+use crate::cli::OutputFormat;
+use crate::config::Config;
+use crate::wiring::{Application, assemble, load_types};
+
+/// What was looked at, and how it went.
+struct Finding {
+    subject: &'static str,
+    fault: Option<String>,
+    note: String,
+}
+
+impl Finding {
+    fn of(subject: &'static str, outcome: Result<String, impl std::fmt::Display>) -> Self {
+        match outcome {
+            Ok(note) => Self { subject, fault: None, note },
+            Err(error) => Self { subject, fault: Some(error.to_string()), note: String::new() },
+        }
+    }
+}
+
+/// Checks configuration, database, key ring and secrets manager; a line each.
+pub(super) async fn run(config: &Config, output: OutputFormat) -> anyhow::Result<()> {
+    let mut findings = vec![Finding::of("configuration", Ok::<_, String>("can be read".to_owned()))];
+    findings.push(Finding::of("connection types", load_types(config).map(|_| "can be read".to_owned())));
+    if config.database.path.exists() {
+        match assemble(config).await {
+            Ok(parts) => findings.extend(look_at(&parts).await),
+            Err(error) => findings.push(Finding::of("start", Err::<String, _>(format!("{error:#}")))),
+        }
+    } else {
+        let note = format!("{} is made at the first start", config.database.path.display());
+        findings.push(Finding::of("database", Ok::<_, String>(note)));
+    }
+    print(&findings, output);
+    let faults = findings.iter().filter(|finding| finding.fault.is_some()).count();
+    anyhow::ensure!(faults == 0, "{faults} of {} checks failed", findings.len());
+    Ok(())
+}
+
+async fn look_at(parts: &Application) -> Vec<Finding> {
+    let database = parts.database.check_writable().await.map(|()| "can be read and written".to_owned());
+    let ring = parts.ring.current();
+    let keys = Ok::<_, String>(format!("{} keys, {} encrypts", ring.ids().len(), ring.newest()));
+    let probe = parts.secrets.check().await;
+    let secrets = probe.map(|()| format!("{}: a probe secret was kept, read and deleted", parts.secrets.kind()));
+    vec![
+        Finding::of("database", database),
+        Finding::of("key ring", keys),
+        Finding::of("secrets manager", secrets),
+        first_admin(parts).await,
+    ]
+}
+
+/// The first admin's token lies in a file and never ends: it should be replaced.
+async fn first_admin(parts: &Application) -> Finding {
+    let subject = "first admin";
+    let tokens = match parts.tokens.tokens().await {
+        Ok(tokens) => tokens,
+        Err(error) => return Finding::of(subject, Err::<String, _>(error)),
+    };
+    let in_use = tokens.into_iter().find(|(token, owner)| {
+        token.first_admin && token.revoked_at.is_none() && !owner.disabled
+    });
+    let note = in_use.map_or_else(
+        || "its token is no longer in use".to_owned(),
+        |(token, _)| {
+            format!(
+                "warning: its token is still in use; make one for each admin (strongroom user create, token create), \
+                 then: strongroom token revoke {}",
+                token.id
+            )
+        },
+    );
+    Finding::of(subject, Ok::<_, String>(note))
+}
+
+fn print(findings: &[Finding], output: OutputFormat) {
+    if output == OutputFormat::Json {
+        let list: Vec<_> = findings
+            .iter()
+            .map(|it| json!({ "subject": it.subject, "ok": it.fault.is_none(), "fault": it.fault, "note": it.note }))
+            .collect();
+        println!("{}", json!(list));
+        return;
+    }
+    for finding in findings {
+        match &finding.fault {
+            None => println!("ok     {}: {}", finding.subject, finding.note),
+            Some(fault) => eprintln!("fault  {}: {fault}", finding.subject),
+        }
+    }
+}

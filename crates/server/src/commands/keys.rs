@@ -1,0 +1,111 @@
+//! `strongroom keys`.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::json;
+use strongroom_domain::{Clock, KeyId, KeyUsage, KeyUsageStore};
+use strongroom_secrets_managers::{EncryptedDatabase, KeyRingFile};
+
+use super::output::Table;
+use crate::cli::{KeysCommand, OutputFormat};
+use crate::system_clock::SystemClock;
+use crate::wiring::Application;
+
+/// A running server notices a new key within this time; until then it may still write with the old one.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Runs `strongroom keys`.
+pub(super) async fn run(parts: &Application, command: KeysCommand, output: OutputFormat) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::Status => status(parts, output).await,
+        KeysCommand::Rotate => rotate(parts, output).await,
+    }
+}
+
+async fn status(parts: &Application, output: OutputFormat) -> anyhow::Result<()> {
+    let ring = parts.ring.current();
+    let usage = parts.database.key_usage().await?;
+    let mut table = Table::new(&["key", "use", "secrets", "rows"]);
+    for id in ring.ids() {
+        let used = usage.iter().find(|usage| usage.key_id == id);
+        let (secrets, rows) = used.map_or((0, 0), |usage| (usage.secrets, usage.rows));
+        let state = match (id == *ring.newest(), secrets + rows) {
+            (true, _) => "encrypts",
+            (false, 0) => "may be removed",
+            (false, _) => "decrypts; `strongroom keys rotate` moves its rows",
+        };
+        table.push(vec![json!(id), json!(state), json!(secrets), json!(rows)]);
+    }
+    table.print(output);
+    Ok(())
+}
+
+/// Adds a key, then moves every row to it. Stopped half-way, it goes on with the key it added.
+async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()> {
+    if !has_rows_of_older_keys(parts).await? {
+        KeyRingFile::new(parts.directory.keys()).add_key(SystemClock.now()).context("no key was added")?;
+        parts.ring.reload_if_changed()?;
+        tokio::time::sleep(NOTICE).await;
+    }
+    let newest = parts.ring.current().newest().clone();
+    let sealer = EncryptedDatabase::new(std::sync::Arc::new(parts.database.clone()), parts.ring.clone());
+    let sealer = strongroom_domain::SecretsManager::sealer(&sealer).context("the encrypted database seals")?;
+    let mut rewritten = 0;
+    for usage in older(parts.database.key_usage().await?, &newest) {
+        let total = usage.secrets + usage.rows;
+        let report = parts.rotation().retire(&usage.key_id, sealer, |done| progress(&usage.key_id, done, total)).await?;
+        rewritten += report.rewritten;
+    }
+    let left = older(parts.database.key_usage().await?, &newest);
+    report(parts, output, &newest, rewritten, &left)
+}
+
+async fn has_rows_of_older_keys(parts: &Application) -> anyhow::Result<bool> {
+    let ring = parts.ring.current();
+    Ok(!older(parts.database.key_usage().await?, ring.newest()).is_empty())
+}
+
+fn older(usage: Vec<KeyUsage>, newest: &KeyId) -> Vec<KeyUsage> {
+    usage.into_iter().filter(|usage| usage.key_id != *newest && usage.secrets + usage.rows > 0).collect()
+}
+
+fn progress(key_id: &KeyId, done: u64, total: u64) {
+    if stderr().is_terminal() {
+        let _ = write!(stderr(), "\rkey {key_id}: {done} of {total} rows");
+        if done >= total {
+            let _ = writeln!(stderr());
+        }
+    } else {
+        tracing::info!(key.id = %key_id, done, total, "rows move to the newest key");
+    }
+}
+
+fn report(
+    parts: &Application,
+    output: OutputFormat,
+    newest: &KeyId,
+    rewritten: u64,
+    left: &[KeyUsage],
+) -> anyhow::Result<()> {
+    let ring = parts.ring.current();
+    let is_left = |id: &KeyId| left.iter().any(|usage| usage.key_id == *id);
+    let removable: Vec<_> = ring.ids().into_iter().filter(|id| id != newest && !is_left(id)).collect();
+    if output == OutputFormat::Json {
+        let left: Vec<_> = left.iter().map(|usage| &usage.key_id).collect();
+        println!("{}", json!({ "newest": newest, "rewritten": rewritten, "removable": removable, "left": left }));
+    } else {
+        println!("{rewritten} rows now have the key {newest}");
+        for id in &removable {
+            println!("key {id} is no longer needed: once no back-up needs it, delete its line from the key ring");
+        }
+    }
+    let unreadable: u64 = left.iter().map(|usage| usage.secrets + usage.rows).sum();
+    anyhow::ensure!(
+        unreadable == 0,
+        "{unreadable} rows stay with an older key, since they cannot be read or were written meanwhile: run it again, \
+         and see GET /api/v1/secretsManager/health"
+    );
+    Ok(())
+}

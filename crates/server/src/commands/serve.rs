@@ -1,0 +1,119 @@
+//! `strongroom serve`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use strongroom_database::{DatabaseLock, SqliteDatabase};
+use strongroom_domain::Clock;
+use strongroom_http_api::{ApiSettings, ApiState, Readiness, router};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::change_watch;
+use crate::config::Config;
+use crate::data_directory::DataDirectory;
+use crate::http_server;
+use crate::process_limits;
+use crate::system_clock::SystemClock;
+use crate::wiring::{Application, assemble};
+
+/// Runs the server until SIGTERM or Ctrl-C.
+pub(super) async fn run(config: Config) -> anyhow::Result<()> {
+    let started = Instant::now();
+    process_limits::allow_many_files();
+    DataDirectory::prepare(&config.data_dir)?;
+    let _lock = DatabaseLock::acquire(&config.database.path)?;
+    let application = assemble(&config).await?;
+    let address = SocketAddr::new(config.server.host, config.server.port);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let address = listener.local_addr()?;
+    let router = router(api_state(&config, &application));
+    let shutdown = shutdown_signal()?;
+    tracing::info!(server.address = %address, secrets_manager.kind = application.secrets.kind(),
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "ready");
+    greet(&config, &application, address);
+    tokio::select! {
+        () = http_server::serve(listener, router, &config.server, shutdown) => {}
+        () = change_watch::watch(&application) => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn api_state(config: &Config, application: &Application) -> ApiState {
+    let settings = ApiSettings {
+        catalog_version: config.catalog_version.clone(),
+        max_body_bytes: config.server.max_body_bytes,
+        request_timeout: config.server.request_timeout,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        public_url: config.server.public_url.clone(),
+        started_at: SystemClock.now(),
+    };
+    let readiness = Arc::new(DatabaseReadiness(application.database.clone()));
+    let audit = Arc::new(application.database.clone());
+    ApiState::new(Arc::clone(&application.catalog), Arc::clone(&application.tokens), audit, readiness, settings)
+}
+
+struct DatabaseReadiness(SqliteDatabase);
+
+#[async_trait]
+impl Readiness for DatabaseReadiness {
+    async fn faults(&self) -> Vec<String> {
+        self.0.ping().await.err().map(|_| "the database is not available".to_owned()).into_iter().collect()
+    }
+}
+
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: running requests are finished first");
+    })
+}
+
+/// Says where everything is and what to type next. Nothing secret is printed.
+fn greet(config: &Config, application: &Application, address: SocketAddr) {
+    let ring = application.ring.current();
+    let token = application.directory.admin_token();
+    println!("Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("  database          {}", config.database.path.display());
+    println!("  key ring          {} ({} encrypts)", application.directory.keys().display(), ring.newest());
+    println!("  secrets manager   {}", application.secrets.kind());
+    println!("Type next, in another terminal:");
+    let bearer = if token.exists() {
+        println!("  (the first admin's token is in {})", token.display());
+        format!("$(cat {})", quoted(&absolute(&token)))
+    } else {
+        "$(strongroom token create admin)".to_owned()
+    };
+    println!("curl -H \"Authorization: Bearer {bearer}\" http://{}/api/v1/services/databaseServices", reachable(address));
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// A path as a shell takes it inside `$(…)`.
+fn quoted(path: &str) -> String {
+    let is_plain = path.chars().all(|character| character.is_ascii_alphanumeric() || "/._-".contains(character));
+    if is_plain { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+/// An address that a client on this machine can connect to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(it) if it.ip().is_unspecified() => SocketAddr::new([127, 0, 0, 1].into(), it.port()),
+        SocketAddr::V6(it) if it.ip().is_unspecified() => {
+            SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), it.port())
+        }
+        other => other,
+    }
+}

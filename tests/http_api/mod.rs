@@ -1,0 +1,3 @@
+//! What clients get over HTTP, from a real server process.
+
+mod views;

@@ -1,0 +1,14 @@
+//! Behaviour across crates, in one test binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod architecture;
+mod http_api;
+mod reveals;
+mod secrets_manager;
+mod support;
