@@ -9,6 +9,7 @@
 
 mod architecture;
 mod http_api;
+mod process;
 mod reveals;
 mod secrets_manager;
 mod support;

@@ -11,7 +11,8 @@ fn main() -> io::Result<()> {
     for folder in fs::read_dir(&root)? {
         let folder = folder?.path();
         if folder.is_dir() {
-            files.extend(fs::read_dir(&folder)?.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>()?);
+            files
+                .extend(fs::read_dir(&folder)?.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>()?);
         }
     }
     files.sort();

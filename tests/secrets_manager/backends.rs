@@ -32,6 +32,6 @@ fn open(kind: &str) -> Backend {
 pub(crate) fn parts(directory: &TempDir) -> Parts {
     let keys = KeyRingFile::new(directory.path().join("keys"));
     keys.create_new(0).unwrap();
-    let database = SqliteDatabase::open(SqliteOptions::new(directory.path().join("strongroom.db"))).unwrap();
+    let database = SqliteDatabase::open(&SqliteOptions::new(directory.path().join("strongroom.db"))).unwrap();
     Parts { ciphertexts: Arc::new(database), ring: SharedKeyRing::load(keys).unwrap() }
 }

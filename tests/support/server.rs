@@ -1,9 +1,11 @@
 //! A real server process in a folder of its own, and a plain client for it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) base: String,
     settings: Vec<(String, String)>,
     child: Child,
+    printed: Arc<Mutex<String>>,
 }
 
 /// An answer.
@@ -71,16 +74,52 @@ impl Server {
     /// Starts a server on a data directory that may hold something.
     pub(crate) fn start_in(directory: TempDir, settings: &[(&str, &str)]) -> Self {
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let (child, base) = spawn(directory.path(), &settings);
-        Self { directory, base, settings, child }
+        let printed = Arc::default();
+        let (child, base) = spawn(command(directory.path(), &settings).args(SERVE), directory.path(), &printed);
+        Self { directory, base, settings, child, printed }
+    }
+
+    /// Starts a server as `sh` does with this text, in which `"$@"` is the server's command line.
+    pub(crate) fn start_by_shell(directory: TempDir, text: &str, settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let printed = Arc::default();
+        let mut shell = command_of("/bin/sh", directory.path(), &settings);
+        let shell = shell.args(["-c", text, "sh"]).arg(binary()).args(SERVE);
+        let (child, base) = spawn(shell, directory.path(), &printed);
+        Self { directory, base, settings, child, printed }
     }
 
     /// Kills the process (SIGKILL) and starts another on the same data directory.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
-        let (child, base) = spawn(self.directory.path(), &self.settings);
+        self.start_again();
+    }
+
+    /// Starts another process on the data directory of one that has ended.
+    pub(crate) fn start_again(&mut self) {
+        let mut command = command(self.directory.path(), &self.settings);
+        let (child, base) = spawn(command.args(SERVE), self.directory.path(), &self.printed);
         self.child = child;
         self.base = base;
+    }
+
+    /// Asks the process to end (SIGTERM) and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        if self.is_running() {
+            self.signal("TERM");
+        }
+        self.child.wait().unwrap()
+    }
+
+    /// Sends a signal to the process.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Kills the process (SIGKILL).
@@ -102,6 +141,11 @@ impl Server {
     /// What it logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// What it printed on standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
     }
 
     /// The first admin's token.
@@ -153,9 +197,25 @@ impl Server {
         self.call("PUT", path, token, Some(body))
     }
 
+    /// `POST` as somebody.
+    pub(crate) fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        self.call("POST", path, token, Some(body))
+    }
+
+    /// `PATCH` as somebody.
+    pub(crate) fn patch(&self, path: &str, token: &str, operations: &Value) -> Answer {
+        self.call("PATCH", path, token, Some(operations))
+    }
+
+    /// `DELETE` as somebody.
+    pub(crate) fn delete(&self, path: &str, token: &str) -> Answer {
+        self.call("DELETE", path, token, None)
+    }
+
     /// Sends a request as it is; `path` begins behind `/api/v1`, or is a whole path.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let path = if path.starts_with("/api") || path.ends_with('z') { path.to_owned() } else { format!("/api/v1{path}") };
+        let is_whole = path.starts_with("/api") || ["/", "/healthz", "/readyz"].contains(&path);
+        let path = if is_whole { path.to_owned() } else { format!("/api/v1{path}") };
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -184,28 +244,36 @@ impl Drop for Server {
     }
 }
 
+/// How a server is started here: on any free port.
+const SERVE: [&str; 3] = ["serve", "--port", "0"];
+
 /// The binary with nothing of this process's environment but what is given.
-fn command(directory: &Path, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(binary());
+pub(crate) fn command(directory: &Path, settings: &[(String, String)]) -> Command {
+    command_of(binary(), directory, settings)
+}
+
+fn command_of(program: impl AsRef<OsStr>, directory: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().current_dir(directory).env("STRONGROOM_DATA_DIR", directory.join("data"));
     command.env("LOG_LEVEL", "debug").envs(settings.iter().map(|(key, value)| (key, value)));
     command
 }
 
-fn spawn(directory: &Path, settings: &[(String, String)]) -> (Child, String) {
+fn spawn(command: &mut Command, directory: &Path, printed: &Arc<Mutex<String>>) -> (Child, String) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).unwrap();
-    let mut child = command(directory, settings)
-        .args(["serve", "--port", "0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::from(log))
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().and_then(Result::ok);
-    let first = first.unwrap_or_else(|| panic!("it did not start: {}", std::fs::read_to_string(directory.join("log")).unwrap()));
-    // The rest is read on, or the server would wait for a reader.
-    std::thread::spawn(move || lines.for_each(drop));
+    let first =
+        first.unwrap_or_else(|| panic!("it did not start: {}", std::fs::read_to_string(directory.join("log")).unwrap()));
     let base = first.rsplit(' ').next().unwrap().to_owned();
+    let printed = Arc::clone(printed);
+    // The rest is read on, or the server would wait for a reader.
+    std::thread::spawn(move || {
+        for line in std::iter::once(Ok(first)).chain(lines).map_while(Result::ok) {
+            printed.lock().unwrap().push_str(&(line + "\n"));
+        }
+    });
     (child, base)
 }
 
@@ -216,6 +284,12 @@ pub(crate) fn mysql(name: &str, password: &str) -> Value {
         "serviceType": "Mysql",
         "connection": {"config": {"username": "reader", "hostPort": "db:3306", "authType": {"password": password}}},
     })
+}
+
+/// A name as it stands in a path: everything but letters, digits and `-` percent-encoded.
+pub(crate) fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The route of database services.

@@ -98,6 +98,7 @@ fn sign(file: &mut File) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

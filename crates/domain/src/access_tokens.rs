@@ -18,7 +18,7 @@ use crate::secret::SecretValue;
 use crate::store_error::StoreError;
 
 /// How long a verified token is believed without another look; revoking empties the cache at once.
-const CACHE_TIME: Duration = Duration::from_secs(60);
+const CACHE_TIME: Duration = Duration::from_mins(1);
 
 /// How many verified tokens are remembered.
 const CACHED_TOKENS: u64 = 10_000;

@@ -24,9 +24,12 @@ const SHARED: &str = "shared/";
 #[derive(Debug)]
 pub struct ConnectionTypes {
     files: SchemaFiles,
-    types: BTreeMap<(Family, String), OnceLock<Result<Arc<ConnectionType>, String>>>,
+    types: BTreeMap<(Family, String), ReadOnce>,
     words: SecretWords,
 }
+
+/// A type, or why its schema cannot be used; read when it is first asked for.
+type ReadOnce = OnceLock<Result<Arc<ConnectionType>, String>>;
 
 /// Why a connection type cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

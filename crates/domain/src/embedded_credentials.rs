@@ -12,6 +12,8 @@ pub(crate) struct EmbeddedCredentials {
     pub(crate) shown: String,
     /// Whether a credential in it is a mask already, so that the text means "keep".
     pub(crate) has_mask: bool,
+    /// Whether some credentials in it are masks and others are not, so that it cannot be told what is meant.
+    pub(crate) is_mixed: bool,
 }
 
 impl EmbeddedCredentials {
@@ -26,16 +28,16 @@ impl EmbeddedCredentials {
             return None;
         }
         let mut shown = String::with_capacity(text.len());
-        let mut has_mask = false;
+        let masks = spans.iter().filter(|span| text.get((*span).clone()).is_some_and(is_mask)).count();
+        let is_mixed = (1..spans.len()).contains(&masks);
         let mut end = 0;
         for span in spans {
-            has_mask |= text.get(span.clone()).is_some_and(is_mask);
             shown.push_str(text.get(end..span.start).unwrap_or_default());
             shown.push_str(MASK);
             end = span.end;
         }
         shown.push_str(text.get(end..).unwrap_or_default());
-        Some(Self { shown, has_mask })
+        Some(Self { shown, has_mask: masks > 0, is_mixed })
     }
 }
 
@@ -131,6 +133,13 @@ mod tests {
     fn a_masked_text_is_known_as_such() {
         let masked = EmbeddedCredentials::find("https://*********:*********@host", &SecretWords::default()).unwrap();
 
-        assert!(masked.has_mask);
+        assert!(masked.has_mask && !masked.is_mixed);
+    }
+
+    #[test]
+    fn a_text_with_some_credentials_masked_is_told_apart() {
+        let mixed = EmbeddedCredentials::find("https://me:*********@host", &SecretWords::default()).unwrap();
+
+        assert!(mixed.is_mixed);
     }
 }

@@ -110,9 +110,8 @@ impl EntityTemplate {
         push_json(&mut body, href);
         for part in &self.parts {
             match (part, filling) {
-                (Part::Public(range), _) => body.push_str(self.slice(range)),
                 (Part::Private(_) | Part::Gap(_), Filling::Hidden) => {}
-                (Part::Private(range), _) => body.push_str(self.slice(range)),
+                (Part::Public(range) | Part::Private(range), _) => body.push_str(self.slice(range)),
                 (Part::Gap(gap), _) => self.gaps.get(*gap).into_iter().for_each(|gap| gap.fill(&mut body, filling)),
             }
         }
@@ -152,11 +151,8 @@ fn gaps_of(index: &SecretIndex) -> Vec<(String, Gap)> {
     let json = |text: &str| Value::from(text).to_string();
     let reference = |name: &str| json(&SecretReference::to_name(name).to_string());
     let kept = index.kept.iter().enumerate().map(|(number, secret)| {
-        let gap = Gap {
-            kept: Some((number, secret.form)),
-            masked: json(secret.mask()),
-            reference: reference(&secret.name),
-        };
+        let gap =
+            Gap { kept: Some((number, secret.form)), masked: json(secret.mask()), reference: reference(&secret.name) };
         (secret.pointer.clone(), gap)
     });
     let typed = index.typed.iter().map(|typed| {

@@ -28,28 +28,28 @@ const WORDS: &[&str] = &["auth", "pass", "pw", "pin", "sas", "sig", "otp"];
 
 /// Names that contain one of [`PARTS`] and hold none, each reviewed.
 const NOT_SECRET: &[&str] = &[
-    "accesskeyid",         // names an AWS key pair, as a user name does
-    "awsaccesskeyid",      // the same
-    "privatekeyid",        // names a key of a GCP service account
-    "kmskeyid",            // names a key that never leaves KMS
-    "tokenuri",            // an address
-    "tokenurl",            // an address
-    "tokenendpoint",       // an address
-    "keyspace",            // Cassandra's word for a schema
-    "keyserializer",       // a class name
-    "keydeserializer",     // a class name
-    "keyfile",             // a path on the worker
-    "keypath",             // a path on the worker
-    "privatekeypath",      // a path on the worker
-    "sslkeylocation",      // a path on the worker
+    "accesskeyid",            // names an AWS key pair, as a user name does
+    "awsaccesskeyid",         // the same
+    "privatekeyid",           // names a key of a GCP service account
+    "kmskeyid",               // names a key that never leaves KMS
+    "tokenuri",               // an address
+    "tokenurl",               // an address
+    "tokenendpoint",          // an address
+    "keyspace",               // Cassandra's word for a schema
+    "keyserializer",          // a class name
+    "keydeserializer",        // a class name
+    "keyfile",                // a path on the worker
+    "keypath",                // a path on the worker
+    "privatekeypath",         // a path on the worker
+    "sslkeylocation",         // a path on the worker
     "sslcertificatelocation", // a path on the worker
-    "keepalive",           // a time
-    "primarykey",          // names columns
-    "partitionkey",        // names a column
-    "sortkey",             // names a column
-    "foreignkey",          // names columns
-    "tokentype",           // a kind such as Bearer
-    "secretname",          // names a secret elsewhere
+    "keepalive",              // a time
+    "primarykey",             // names columns
+    "partitionkey",           // names a column
+    "sortkey",                // names a column
+    "foreignkey",             // names columns
+    "tokentype",              // a kind such as Bearer
+    "secretname",             // names a secret elsewhere
 ];
 
 /// Decides whether a key of a free map looks like that of a secret.

@@ -8,7 +8,6 @@ use thiserror::Error;
 use crate::access_tokens::{signed_principal, signed_token, verify_principal, verify_token};
 use crate::principal_store::{PrincipalStore, PrincipalWriteError};
 use crate::row_signer::{KeyId, RowSigner};
-use crate::secret::StoredSecret;
 use crate::secrets_manager::{CiphertextStore, Sealer, SecretsError};
 use crate::service_catalog::{sign_row, verify_row};
 use crate::service_store::ServiceStore;
@@ -105,11 +104,10 @@ impl KeyRotation {
         let mut replacements = Vec::with_capacity(rows.len());
         let mut unreadable = 0;
         for row in rows {
-            let StoredSecret { id, version } = row.secret.clone();
             match sealer.open(&row.secret, &row.ciphertext) {
                 Ok(value) => {
-                    let sealed = sealer.reseal(&StoredSecret { id, version }, &value)?;
-                    replacements.push((row, sealed));
+                    let renewed = sealer.reseal(&row.secret, &value)?;
+                    replacements.push((row, renewed));
                 }
                 Err(_) => unreadable += 1,
             }

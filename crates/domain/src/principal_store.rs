@@ -94,9 +94,6 @@ pub trait PrincipalStore: Send + Sync {
     async fn touch_token(&self, id: Uuid, at: i64) -> Result<(), StoreError>;
 
     /// Up to `limit` users, bots and tokens whose MAC was made with this key, for rotation.
-    async fn signed_with(
-        &self,
-        key_id: &KeyId,
-        limit: usize,
-    ) -> Result<(Vec<PrincipalRow>, Vec<TokenRow>), StoreError>;
+    async fn signed_with(&self, key_id: &KeyId, limit: usize)
+    -> Result<(Vec<PrincipalRow>, Vec<TokenRow>), StoreError>;
 }

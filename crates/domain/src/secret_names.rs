@@ -1,5 +1,7 @@
 //! The names behind `secret:`: how ours are made, and which ones a user may type.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use crate::json_pointer::segments;
@@ -24,8 +26,11 @@ impl NameSettings {
         let path: Vec<String> = segments(pointer).skip_while(|segment| segment == "config").collect();
         let parts = [self.prefix.as_str(), self.cluster.as_str(), family.as_str(), service];
         let exact = parts.iter().copied().chain(path.iter().map(String::as_str)).collect::<Vec<_>>();
-        let plain: String =
-            exact.iter().filter(|part| !part.is_empty()).map(|part| format!("/{}", sanitized(part))).collect();
+        let mut plain = String::new();
+        for part in exact.iter().filter(|part| !part.is_empty()) {
+            plain.push('/');
+            plain.push_str(&sanitized(part));
+        }
         let hash = hash_of(&exact);
         let first = (plain.len() <= LONGEST).then(|| plain.clone());
         first.into_iter().chain([8, 16, 64].map(move |digits| {
@@ -37,7 +42,8 @@ impl NameSettings {
 }
 
 fn sanitized(part: &str) -> String {
-    let plain = |character: char| if character.is_ascii_alphanumeric() || "_-".contains(character) { character } else { '_' };
+    let plain =
+        |character: char| if character.is_ascii_alphanumeric() || "_-".contains(character) { character } else { '_' };
     part.to_lowercase().chars().map(plain).collect()
 }
 
@@ -48,14 +54,21 @@ fn hash_of(parts: &[&str]) -> String {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hasher.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The form in which names are compared: stores differ in what they take for the same name, so that names which
 /// differ only in case, punctuation or a leading slash count as one.
 pub(crate) fn normal_name(name: &str) -> String {
     let plain = |character: char| {
-        if character.is_ascii_alphanumeric() || "/_-".contains(character) { character.to_ascii_lowercase() } else { '_' }
+        if character.is_ascii_alphanumeric() || "/_-".contains(character) {
+            character.to_ascii_lowercase()
+        } else {
+            '_'
+        }
     };
     name.trim_start_matches('/').chars().map(plain).collect()
 }

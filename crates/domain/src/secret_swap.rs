@@ -179,7 +179,11 @@ fn keep(place: &SecretPlace, before: Option<Before<'_>>, lists: &ListMatch) -> R
         }
         let kept = kept.clone();
         let is_moved = source != place.pointer;
-        return Ok(if is_moved { Taken::Moved { pointer: place.pointer.clone(), from: kept } } else { Taken::Kept(kept) });
+        return Ok(if is_moved {
+            Taken::Moved { pointer: place.pointer.clone(), from: kept }
+        } else {
+            Taken::Kept(kept)
+        });
     }
     let typed = before.index.typed_at(&source).ok_or_else(|| fault(nothing))?;
     Ok(Taken::Typed(TypedReference { pointer: place.pointer.clone(), name: typed.name.clone() }))

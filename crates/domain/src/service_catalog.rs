@@ -20,8 +20,8 @@ use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use health::{SecretsHealth, UnreadableService};
 use connection::PlacedConnection;
+pub use health::{SecretsHealth, UnreadableService};
 use loaded::{CacheKey, ReadyService};
 pub(crate) use loaded::{sign_row, verify_row};
 

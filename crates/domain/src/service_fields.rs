@@ -50,12 +50,8 @@ impl ServiceFields {
     pub(crate) fn read(family: Family, body: Value) -> Result<Self, Faults> {
         let Value::Object(members) = body else { return Err(Faults::one("body", "must be a JSON object")) };
         let mut faults = Vec::new();
-        let mut fields = Self {
-            name: String::new(),
-            service_type: String::new(),
-            connection: None,
-            others: Map::new(),
-        };
+        let mut fields =
+            Self { name: String::new(), service_type: String::new(), connection: None, others: Map::new() };
         for (key, value) in members {
             if value.is_null() {
                 continue;
@@ -95,9 +91,10 @@ pub(crate) fn config_of(connection: Value) -> Result<Option<Value>, Faults> {
         return Err(Faults::one("connection", "must be an object with the member `config`"));
     };
     let config = members.shift_remove("config").filter(|config| !config.is_null());
-    let unknown = members.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| {
-        Fault::new(format!("connection.{key}"), "is not a field here; allowed: config")
-    });
+    let unknown = members
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, _)| Fault::new(format!("connection.{key}"), "is not a field here; allowed: config"));
     Faults::or_ok(unknown.collect())?;
     Ok(config)
 }
@@ -108,8 +105,8 @@ pub(crate) fn checked_field(family: Family, key: &str, value: Value) -> Result<V
     match key {
         _ if !is_known => Err(Fault::new(key, format!("is not a field here; allowed: {}", known_fields(family)))),
         "displayName" | "description" => text(key, value).map(Value::String),
-        "tags" => list(key, value, |path, tag| tag_label(path, tag)),
-        "owners" => list(key, value, |path, owner| reference(path, owner)),
+        "tags" => list(key, value, tag_label),
+        "owners" => list(key, value, reference),
         "domains" => list(key, value, |path, domain| named_reference(path, domain, "domain")),
         "dataProducts" => list(key, value, |path, product| named_reference(path, product, "dataProduct")),
         "ingestionRunner" => reference(key, value),
@@ -153,11 +150,7 @@ fn checked_name(value: Value) -> Result<String, Fault> {
     Ok(name)
 }
 
-fn list(
-    path: &str,
-    value: Value,
-    read: impl Fn(&str, Value) -> Result<Value, Fault>,
-) -> Result<Value, Fault> {
+fn list(path: &str, value: Value, read: impl Fn(&str, Value) -> Result<Value, Fault>) -> Result<Value, Fault> {
     let Value::Array(elements) = value else { return Err(Fault::new(path, "must be a list")) };
     elements.into_iter().enumerate().map(|(index, element)| read(&format!("{path}[{index}]"), element)).collect()
 }
@@ -230,7 +223,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let body = json!({"name": "a::b", "owners": [{"type": "user"}], "nope": 1, "tags": [{"tagFQN": "x", "state": "?"}]});
+        let body =
+            json!({"name": "a::b", "owners": [{"type": "user"}], "nope": 1, "tags": [{"tagFQN": "x", "state": "?"}]});
 
         let faults = ServiceFields::read(Family::Database, body).unwrap_err();
 

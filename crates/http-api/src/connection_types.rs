@@ -41,7 +41,9 @@ pub(crate) async fn get(State(state): State<ApiState>, uri: Uri) -> Result<Json<
     let (family, name) = family_at(&uri)?;
     match state.catalog.types().find(family, &name) {
         Ok(connection_type) => Ok(Json(connection_type.schema().clone())),
-        Err(ConnectionTypeError::WithoutConnection) => Err(ApiError::not_found("services of this type have no connection")),
+        Err(ConnectionTypeError::WithoutConnection) => {
+            Err(ApiError::not_found("services of this type have no connection"))
+        }
         Err(error) => Err(ApiError::not_found(format!("the service type {error}"))),
     }
 }

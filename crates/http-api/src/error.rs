@@ -61,7 +61,8 @@ impl ApiError {
         if let (Value::Object(members), false) = (&mut body, self.faults.is_empty()) {
             members.insert("faults".to_owned(), json!(self.faults));
         }
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
         let headers = response.headers_mut();
         match self.status {
             StatusCode::SERVICE_UNAVAILABLE => {

@@ -71,7 +71,8 @@ fn finish(response: &mut Response, id: &str) {
 fn request_id(request: &Request) -> Arc<str> {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let is_plain = |id: &&str| {
-        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        (1..=LONGEST_ID).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     match given.filter(is_plain) {
         Some(id) => id.into(),

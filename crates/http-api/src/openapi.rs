@@ -42,8 +42,11 @@ pub(crate) struct FaultBody {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(info(title = "Strongroom", license(name = "Apache-2.0"),
-    description = "Keeps service connections: every secret swapped for a reference."))]
+#[openapi(info(
+    title = "Strongroom",
+    license(name = "Apache-2.0"),
+    description = "Keeps service connections: every secret swapped for a reference."
+))]
 struct Base;
 
 /// What the document begins with.

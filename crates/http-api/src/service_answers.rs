@@ -5,7 +5,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
-use strongroom_domain::{Change, Family, PageCursor, ServiceAnswer, ServicePageAnswer, VersionsAnswer, View, WriteAnswer};
+use strongroom_domain::{
+    Change, Family, PageCursor, ServiceAnswer, ServicePageAnswer, VersionsAnswer, View, WriteAnswer,
+};
 use uuid::Uuid;
 
 use crate::base_url::BaseUrl;
@@ -61,13 +63,20 @@ pub(crate) fn written(answer: WriteAnswer, family: Family, base_url: &BaseUrl) -
 
 /// A delete that a client asked to be done behind its back: it is done already.
 pub(crate) fn deleted_async(answer: &WriteAnswer, hard: bool, recursive: bool) -> Response {
-    let body = json!({
-        "jobId": Uuid::new_v4(),
-        "message": "Delete operation completed",
-        "entityName": &*answer.service.name,
-        "hardDelete": hard,
-        "recursive": recursive,
-    });
+    let name = &*answer.service.name;
+    let message = "Delete operation completed";
+    job(answer, json!({ "message": message, "entityName": name, "hardDelete": hard, "recursive": recursive }))
+}
+
+/// A restore that a client asked to be done behind its back: it is done already.
+pub(crate) fn restored_async(answer: &WriteAnswer) -> Response {
+    job(answer, json!({ "message": "Restore operation completed", "entityName": &*answer.service.name }))
+}
+
+fn job(answer: &WriteAnswer, mut body: Value) -> Response {
+    if let Value::Object(members) = &mut body {
+        members.insert("jobId".to_owned(), json!(Uuid::new_v4()));
+    }
     let mut response = (StatusCode::ACCEPTED, axum::Json(body)).into_response();
     put(response.headers_mut(), CHANGE, word_of(answer.change));
     response
@@ -98,7 +107,7 @@ pub(crate) fn page(answer: ServicePageAnswer) -> Response {
 }
 
 /// The versions of a service.
-pub(crate) fn versions(answer: VersionsAnswer, family: Family) -> Response {
+pub(crate) fn versions(answer: &VersionsAnswer, family: Family) -> Response {
     let body = json!({ "entityType": family.entity_type(), "versions": answer.versions });
     json_answer(StatusCode::OK, answer.view, body.to_string())
 }

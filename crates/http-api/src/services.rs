@@ -8,7 +8,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::Value;
 use strongroom_domain::{
-    CatalogError, DeleteOptions, EntityVersion, Family, ListRequest, PageRequest, ReadRequest, WriteAnswer, WriteRequest,
+    CatalogError, DeleteOptions, EntityVersion, Family, ListRequest, PageRequest, ReadRequest, WriteAnswer,
+    WriteRequest,
 };
 
 use crate::authentication::{Authenticated, RequestOrigin};
@@ -16,7 +17,7 @@ use crate::base_url::BaseUrl;
 use crate::body::{JsonBody, PatchBody};
 use crate::error::ApiError;
 use crate::query::Parameters;
-use crate::service_answers::{cursor, deleted_async, page, service, versions, written};
+use crate::service_answers::{cursor, deleted_async, page, restored_async, service, versions, written};
 use crate::state::ApiState;
 use crate::target::{TargetFamily, TargetService, parsed_id};
 
@@ -220,8 +221,10 @@ async fn delete_service(
 
 /// Brings a soft-deleted service back.
 #[utoipa::path(put, path = "/api/v1/services/{family}/restore", tag = "services",
-    params(("family" = String, Path, description = "Route of the family")), request_body = Object,
+    params(("family" = String, Path, description = "Route of the family"),
+        ("async" = Option<bool>, Query, description = "Answer as for a job")), request_body = Object,
     responses((status = 200, description = "Restored", body = Object),
+        (status = 202, description = "Restored; the answer is that of a job", body = Object),
         (status = 400, description = "It is not deleted", body = crate::openapi::ErrorBody),
         (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody),
         (status = 404, body = crate::openapi::ErrorBody)))]
@@ -229,34 +232,41 @@ pub(crate) async fn restore(
     State(state): State<ApiState>,
     TargetFamily(family): TargetFamily,
     context: WriteContext,
+    parameters: Parameters,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
+    let as_job = parameters.flag("async")?;
     let id = body.get("id").and_then(Value::as_str).ok_or_else(|| ApiError::invalid("id", "is required: a UUID"))?;
     let id = parsed_id(id)?;
     let base_url = context.base_url.clone();
     let answer = to_the_end(async move { state.catalog.restore(&context.request(family), id).await }).await?;
-    Ok(written(answer, family, &base_url))
+    Ok(if as_job { restored_async(&answer) } else { written(answer, family, &base_url) })
 }
 
 /// Lists the versions of a service, newest first, never with a secret.
 #[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions", tag = "services",
-    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID")),
+    params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
+        ("view" = Option<String>, Query, description = "hidden; any other shows an admin masks")),
     responses((status = 200, description = "Each version as a JSON text", body = Object),
-        (status = 401, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
+        (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
+        (status = 403, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn list_versions(
     State(state): State<ApiState>,
     Authenticated(caller): Authenticated,
     BaseUrl(base_url): BaseUrl,
     target: TargetService,
+    parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let answer = state.catalog.versions(&caller, &base_url, target.family, target.id()?).await?;
-    Ok(versions(answer, target.family))
+    let view = parameters.view()?;
+    let answer = state.catalog.versions(&caller, &base_url, target.family, target.id()?, view).await?;
+    Ok(versions(&answer, target.family))
 }
 
 /// Gets one version of a service.
 #[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions/{version}", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
-        ("version" = String, Path, description = "Such as 0.1")),
+        ("version" = String, Path, description = "Such as 0.1"),
+        ("view" = Option<String>, Query, description = "hidden; any other shows an admin masks")),
     responses((status = 200, description = "The service as it was, masked or hidden", body = Object),
         (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
         (status = 404, body = crate::openapi::ErrorBody)))]
@@ -266,12 +276,13 @@ pub(crate) async fn get_version(
     BaseUrl(base_url): BaseUrl,
     target: TargetService,
     uri: axum::http::Uri,
+    parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let last = uri.path().rsplit('/').next().unwrap_or_default();
     let version = EntityVersion::parse(last);
     let version = version.ok_or_else(|| ApiError::invalid("version", "must be a version such as 0.1"))?;
     let subject = (target.family, target.id()?);
-    Ok(service(state.catalog.version(&caller, &base_url, subject, version).await?))
+    Ok(service(state.catalog.version(&caller, &base_url, subject, version, parameters.view()?).await?))
 }
 
 /// Stores the result of a test connection; secrets in its messages are masked.

@@ -45,8 +45,7 @@ pub(crate) async fn assemble(config: &Config) -> anyhow::Result<Application> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, signer) = (Arc::new(database.clone()), Arc::new(ring.clone()));
     let tokens = Arc::new(AccessTokens::new(store.clone(), signer.clone(), Arc::clone(&clock)));
-    let names =
-        NameSettings { prefix: config.secrets_manager.prefix.clone(), cluster: config.cluster_name.clone() };
+    let names = NameSettings { prefix: config.secrets_manager.prefix.clone(), cluster: config.cluster_name.clone() };
     let settings = CatalogSettings { names, cache_bytes: config.cache.max_bytes() };
     let catalog = ServiceCatalog::new(types, store.clone(), store, Arc::clone(&secrets), signer, clock, settings);
     first_admin::ensure_exists(&tokens, &directory).await?;
@@ -60,7 +59,7 @@ fn open_database(config: &Config) -> anyhow::Result<SqliteDatabase> {
         ConfiguredSync::Always => AuditSync::Always,
     };
     let path = config.database.path.display();
-    SqliteDatabase::open(options).with_context(|| format!("the database {path} cannot be opened"))
+    SqliteDatabase::open(&options).with_context(|| format!("the database {path} cannot be opened"))
 }
 
 /// The key ring; made only where nothing was ever encrypted, or a lost file would go unnoticed.

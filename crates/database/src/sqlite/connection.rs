@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -27,6 +29,8 @@ pub(super) struct OpenDatabase {
     database_file: FileIdentity,
     log_path: PathBuf,
     log_file: Option<FileIdentity>,
+    /// How often the connection was replaced: what one connection tells of itself means nothing to the next.
+    pub(super) reopenings: Arc<AtomicI64>,
 }
 
 /// Device and inode: the same file under whatever name.
@@ -47,7 +51,8 @@ impl OpenDatabase {
         let log_path = beside(path, "-wal");
         let log_file = FileIdentity::of(&log_path);
         let path = path.to_owned();
-        Ok(Self { connection, path, access, busy_timeout, database_file, log_path, log_file })
+        let reopenings = Arc::default();
+        Ok(Self { connection, path, access, busy_timeout, database_file, log_path, log_file, reopenings })
     }
 
     /// Fails unless the open file, with its write-ahead log, still is the one at its path. Without this check we
@@ -66,7 +71,10 @@ impl OpenDatabase {
 
     /// Replaces the connection by a fresh one; keeps the old one where that fails.
     pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
-        *self = Self::open(&self.path, self.access, self.busy_timeout)?;
+        let fresh = Self::open(&self.path, self.access, self.busy_timeout)?;
+        let reopenings = Arc::clone(&self.reopenings);
+        reopenings.fetch_add(1, Ordering::Relaxed);
+        *self = Self { reopenings, ..fresh };
         Ok(())
     }
 
@@ -93,7 +101,6 @@ fn connect(path: &Path, access: Access, busy_timeout: Duration) -> rusqlite::Res
         Access::Write => "PRAGMA synchronous = FULL; PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 4000;",
         Access::Read => "PRAGMA query_only = ON; PRAGMA cache_size = -1024;",
     })?;
-    if access == Access::Write && let Ok(extra) = std::env::var("BENCH_PRAGMA") { connection.execute_batch(&extra)?; }
     // The first read opens the write-ahead log, so that its identity can be noted.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
@@ -135,4 +142,29 @@ fn log_gone() -> StoreError {
          in an orderly way (SIGTERM), which saves what it held"
             .to_owned(),
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_connection_finds_the_same_file_without_what_was_rolled_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("strongroom.db");
+        create_file(&path).unwrap();
+        let mut database = OpenDatabase::open(&path, Access::Write, Duration::from_millis(10)).unwrap();
+        database.connection.execute_batch("CREATE TABLE t (x); BEGIN; INSERT INTO t VALUES (1)").unwrap();
+
+        database.roll_back();
+        assert_eq!(database.reopenings.load(Ordering::Relaxed), 0);
+        database.reopen().unwrap();
+
+        assert_eq!(database.reopenings.load(Ordering::Relaxed), 1);
+        assert!(database.connection.is_autocommit());
+        let rows: i64 = database.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0);
+        database.check_in_place().unwrap();
+    }
 }

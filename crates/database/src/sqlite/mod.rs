@@ -13,13 +13,14 @@ mod rows;
 mod secret_names;
 mod services;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;
 mod tokens;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ use strongroom_domain::StoreError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use self::connection::{Access, OpenDatabase, create_file};
-use self::errors::Fault;
+use self::errors::{Fault, store_error};
 use self::readers::Reader;
 use self::request::{Effect, Request, Work};
 use self::writer::Writer;
@@ -83,9 +84,17 @@ struct Handle {
     writes: Sender<Box<dyn Request>>,
     reads: Sender<Box<dyn Request>>,
     answer_timeout: Duration,
-    last_data_version: Arc<AtomicI64>,
+    last_data_version: Mutex<DataVersion>,
+    reopenings: Arc<AtomicI64>,
     // Declared last: dropped when the queues are closed, so that the threads end.
     _threads: Threads,
+}
+
+/// Changes when another connection than the writer's commits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct DataVersion {
+    of_connection: i64,
+    reopenings: i64,
 }
 
 /// Waits for the threads to end, so that the file is closed when the last handle is gone.
@@ -102,24 +111,22 @@ impl Drop for Threads {
 
 impl SqliteDatabase {
     /// Opens the database, brings its schema up to date and starts its threads. Blocks.
-    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
-        let options = SqliteOptions { path: found(options.path)?, ..options };
+    pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let options = SqliteOptions { path: found(&options.path)?, ..options.clone() };
         create_file(&options.path)?;
+        // Declared first: where a step fails, the queues are closed before the threads are waited for.
+        let mut threads = Threads::default();
         let (writes, write_queue) = channel(QUEUE);
         let (reads, read_queue) = channel(QUEUE);
-        let mut threads = Threads::default();
-        let data_version = start_writer(&options, write_queue, &mut threads)?;
-        if let Err(error) = start_readers(&options, read_queue, &mut threads) {
-            drop(writes);
-            return Err(error);
-        }
-        Ok(Self(Arc::new(Handle {
-            writes,
-            reads,
-            answer_timeout: options.answer_timeout,
-            last_data_version: Arc::new(AtomicI64::new(data_version)),
-            _threads: threads,
-        })))
+        let database = open_for_writing(&options)?;
+        let reopenings = Arc::clone(&database.reopenings);
+        let of_connection = data_version(&database.connection).map_err(|error| store_error(&error))?;
+        let last_data_version =
+            Mutex::new(DataVersion { of_connection, reopenings: reopenings.load(Ordering::Relaxed) });
+        start_writer(&options, database, write_queue, &mut threads)?;
+        start_readers(&options, read_queue, &mut threads)?;
+        let answer_timeout = options.answer_timeout;
+        Ok(Self(Arc::new(Handle { writes, reads, answer_timeout, last_data_version, reopenings, _threads: threads })))
     }
 
     /// Fails unless the database can be read.
@@ -137,12 +144,12 @@ impl SqliteDatabase {
 
     /// Says whether another process has committed since the last call (or since the database was opened).
     pub async fn changed_elsewhere(&self) -> Result<bool, StoreError> {
-        let last = Arc::clone(&self.0.last_data_version);
-        let look = move |connection: &Connection| {
-            let version = data_version(connection)?;
-            Ok(last.swap(version, Ordering::Relaxed) != version)
+        let seen = DataVersion {
+            of_connection: self.write(Effect::None, |connection| Ok(data_version(connection)?)).await?,
+            reopenings: self.0.reopenings.load(Ordering::Relaxed),
         };
-        self.write(Effect::None, look).await
+        let mut last = self.0.last_data_version.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::replace(&mut *last, seen) != seen)
     }
 
     async fn write<T, E, W>(&self, effect: Effect, work: W) -> Result<T, E>
@@ -171,8 +178,8 @@ impl SqliteDatabase {
         let answer_by = Instant::now() + self.0.answer_timeout;
         let (request, answer) = Work::new(effect, answer_by, work);
         let answered = async {
-            queue.send(Box::new(request)).await.map_err(|_| stopped())?;
-            answer.await.map_err(|_| stopped())
+            queue.send(Box::new(request)).await.map_err(|_| dropped())?;
+            answer.await.map_err(|_| dropped())
         };
         match tokio::time::timeout_at(answer_by.into(), answered).await {
             Ok(outcome) => outcome?,
@@ -181,24 +188,30 @@ impl SqliteDatabase {
     }
 }
 
-fn found(path: PathBuf) -> Result<PathBuf, StoreError> {
-    real_path(&path).map_err(|error| StoreError::Unavailable(format!("cannot find {}: {error}", path.display())))
+fn found(path: &Path) -> Result<PathBuf, StoreError> {
+    real_path(path).map_err(|error| StoreError::Unavailable(format!("cannot find {}: {error}", path.display())))
+}
+
+fn open_for_writing(options: &SqliteOptions) -> Result<OpenDatabase, StoreError> {
+    if options.answer_timeout <= options.busy_timeout {
+        return Err(StoreError::Unexpected("the answer timeout must be longer than the busy timeout".to_owned()));
+    }
+    let mut database = OpenDatabase::open(&options.path, Access::Write, options.busy_timeout)?;
+    migrations::migrate(&mut database.connection)?;
+    // Only now the write-ahead log is there, whose identity the connection notes.
+    database.reopen()?;
+    Ok(database)
 }
 
 fn start_writer(
     options: &SqliteOptions,
+    database: OpenDatabase,
     queue: Receiver<Box<dyn Request>>,
     threads: &mut Threads,
-) -> Result<i64, StoreError> {
-    let mut database = OpenDatabase::open(&options.path, Access::Write, options.busy_timeout)?;
-    migrations::migrate(&mut database.connection)?;
-    // The file beside the database is known only now.
-    database.reopen()?;
-    let data_version = data_version(&database.connection).map_err(|error| errors::store_error(&error))?;
+) -> Result<(), StoreError> {
     let relaxed = options.audit_sync == AuditSync::Normal;
     let writer = Writer::new(database, queue, options.busy_timeout, relaxed);
-    start(threads, "database-writer", move || writer.run())?;
-    Ok(data_version)
+    start(threads, "database-writer", move || writer.run())
 }
 
 fn start_readers(
@@ -226,8 +239,8 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-fn stopped() -> StoreError {
-    StoreError::Unavailable("its thread has stopped".to_owned())
+fn dropped() -> StoreError {
+    StoreError::Unavailable("the request was dropped".to_owned())
 }
 
 fn too_slow(timeout: Duration) -> StoreError {

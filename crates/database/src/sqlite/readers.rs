@@ -1,6 +1,7 @@
 //! The threads that read, each with a connection of its own: one transaction a request, so that what belongs
 //! together is read together.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -37,7 +38,10 @@ impl Reader {
     /// Serves until every handle of the database is gone.
     pub(super) fn run(mut self) {
         while let Some(request) = self.next() {
-            self.serve(request);
+            // A panic is a fault of ours in one request; it must not end the reads of all others.
+            if catch_unwind(AssertUnwindSafe(|| self.serve(request))).is_err() {
+                self.database.roll_back();
+            }
         }
     }
 

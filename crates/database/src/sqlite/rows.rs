@@ -1,7 +1,7 @@
 //! From columns to the domain's rows.
 //!
-//! Text that is no UTF-8 is read with replacement characters instead of failing: such a row was changed behind our
-//! back, its MAC says so, and it spoils no list.
+//! Text that is no UTF-8 is read with replacement characters instead of failing, and a word that is none of ours as
+//! another one, without the row's tag: such a row was changed behind our back, its MAC says so, and it spoils no list.
 
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
@@ -36,16 +36,17 @@ pub(super) use {principal_columns, service_columns, token_columns};
 
 /// Reads the columns of `service_columns!`.
 pub(super) fn service(row: &Row<'_>) -> rusqlite::Result<ServiceRow> {
+    let family = Family::parse(&text(row, 1)?);
     Ok(ServiceRow {
         id: row.get(0)?,
-        family: word(row, 1, "family", Family::parse)?,
+        family: family.unwrap_or(Family::Database),
         fqn: text(row, 2)?,
         deleted: row.get(3)?,
         version: EntityVersion::from_tenths(unsigned(row, 4)?),
         revision: unsigned(row, 5)?,
         document: text(row, 6)?,
         secrets: text(row, 7)?,
-        mac: mac(row, 8)?,
+        mac: mac_unless(family.is_none(), row, 8)?,
     })
 }
 
@@ -57,16 +58,17 @@ pub(super) fn ciphertext(row: &Row<'_>, owner: impl FnOnce(String) -> SecretId) 
 
 /// Reads the columns of `principal_columns!`.
 pub(super) fn principal(row: &Row<'_>) -> rusqlite::Result<PrincipalRow> {
+    let (kind, role) = (PrincipalKind::parse(&text(row, 1)?), Role::parse(&text(row, 4)?));
     let principal = Principal {
         id: row.get(0)?,
-        kind: word(row, 1, "kind", PrincipalKind::parse)?,
+        kind: kind.unwrap_or(PrincipalKind::User),
         name: text(row, 2)?,
-        email: row.get(3)?,
-        role: word(row, 4, "role", Role::parse)?,
+        email: optional_text(row, 3)?,
+        role: role.unwrap_or(Role::None),
         disabled: row.get(5)?,
         created_at: row.get(6)?,
     };
-    Ok(PrincipalRow { principal, mac: mac(row, 7)? })
+    Ok(PrincipalRow { principal, mac: mac_unless(kind.is_none() || role.is_none(), row, 7)? })
 }
 
 /// Reads the columns of `token_columns!`, the first of which is column `from`.
@@ -92,6 +94,13 @@ pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     }
 }
 
+fn optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => text(row, column).map(Some),
+    }
+}
+
 /// A text that is one of a few known words.
 pub(super) fn word<T>(
     row: &Row<'_>,
@@ -104,6 +113,12 @@ pub(super) fn word<T>(
 
 fn mac(row: &Row<'_>, from: usize) -> rusqlite::Result<RowMac> {
     Ok(RowMac { key_id: KeyId::new(text(row, from)?), tag: row.get(from + 1)? })
+}
+
+/// The MAC of a row, without its tag where the row holds what we never write.
+fn mac_unless(is_foreign: bool, row: &Row<'_>, from: usize) -> rusqlite::Result<RowMac> {
+    let mac = mac(row, from)?;
+    Ok(if is_foreign { RowMac { tag: Vec::new(), ..mac } } else { mac })
 }
 
 /// `SQLite`'s integers are signed; a number that somebody made negative becomes a large one, and the MAC says so.

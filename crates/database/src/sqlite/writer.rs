@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes whatever is queued, commits it as one transaction, and answers only then:
 //! many callers share one `fdatasync`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -58,16 +59,32 @@ impl Writer {
             {
                 batch.push(next);
             }
-            self.serve(batch);
+            // A panic is a fault of ours in one request; it must not end the writes of all others.
+            if catch_unwind(AssertUnwindSafe(|| self.serve(batch))).is_err() {
+                self.database.roll_back();
+            }
         }
     }
 
     fn serve(&mut self, batch: Vec<Box<dyn Request>>) {
-        let mut batch = self.without_late_ones(batch);
+        let batch = self.without_late_ones(batch);
+        let (looks, mut batch): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|request| request.effect() == Effect::None);
+        for look in looks {
+            self.look(look);
+        }
         let failure = self.commit(&mut batch).err();
         for request in batch {
             request.answer(failure.as_ref());
         }
+    }
+
+    fn look(&self, mut request: Box<dyn Request>) {
+        let failure = self.database.check_in_place().err();
+        if failure.is_none() {
+            request.run(&self.database.connection);
+        }
+        request.answer(failure.as_ref());
     }
 
     /// Drops what nobody waits for, and what may wait for a lock until nobody does: a request that was answered
@@ -107,12 +124,6 @@ impl Writer {
     /// Runs the batch in one transaction. Refusals are rare: only when there is one, what was done is rolled back
     /// and done again with a savepoint around each request, which costs a copy of each page it touches.
     fn transaction(&mut self, effect: Effect, batch: &mut [Box<dyn Request>]) -> rusqlite::Result<()> {
-        if effect == Effect::None {
-            for request in batch {
-                request.run(&self.database.connection);
-            }
-            return Ok(());
-        }
         self.set_synchronous(effect)?;
         let connection = &self.database.connection;
         execute(connection, "BEGIN IMMEDIATE")?;

@@ -110,7 +110,8 @@ impl SchemaFiles {
         let name = name.as_str();
         if !definitions.contains_key(name) {
             definitions.insert(name.to_owned(), Value::Null);
-            let mut definition = self.parse(&file).and_then(Result::ok).map(|schema| self.bundled(&schema, definitions));
+            let mut definition =
+                self.parse(&file).and_then(Result::ok).map(|schema| self.bundled(&schema, definitions));
             if let Some(Value::Object(members)) = &mut definition {
                 members.shift_remove("$schema");
             }
@@ -151,7 +152,10 @@ impl Reader<'_> {
             _ => return Err(SchemaError::at("", "must be an object, or true for anything")),
         };
         if let Some(unknown) = members.keys().find(|key| !KEYWORDS.contains(&key.as_str())) {
-            return Err(SchemaError::at("", format!("`{unknown}` is not supported; supported: {}", KEYWORDS.join(", "))));
+            return Err(SchemaError::at(
+                "",
+                format!("`{unknown}` is not supported; supported: {}", KEYWORDS.join(", ")),
+            ));
         }
         if let Some(reference) = members.get("$ref") {
             return self.reference(reference);
@@ -222,7 +226,9 @@ impl Reader<'_> {
         }
         let additional = match members.get("additionalProperties") {
             Some(Value::Bool(false)) => None,
-            None => return Err(SchemaError::at("", "an object needs `additionalProperties` (false, true or a schema)")),
+            None => {
+                return Err(SchemaError::at("", "an object needs `additionalProperties` (false, true or a schema)"));
+            }
             Some(schema) => Some(self.node(schema).map_err(|error| error.below("additionalProperties"))?),
         };
         let aliases = members.get("x-aliases").and_then(Value::as_object).into_iter().flatten();

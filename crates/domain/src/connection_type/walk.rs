@@ -91,10 +91,10 @@ impl Walk<'_> {
         let mut reading = Reading::plain(Value::Null);
         let mut stored = Map::new();
         for (given_key, value) in members {
-            if value.is_null() || object.ignored.contains(&given_key) {
+            let key = object.name_of(&given_key).to_owned();
+            if (value.is_null() && !object.is_free(&key)) || object.ignored.contains(&given_key) {
                 continue;
             }
-            let key = object.name_of(&given_key).to_owned();
             let pointer = below(pointer, &key);
             if stored.contains_key(&key) {
                 reading.absorb(Reading::refused(&pointer, "is given twice, under two spellings; keep one"));
@@ -166,7 +166,10 @@ impl Walk<'_> {
         if (is_secret && !text.is_empty()) || is_stand_in {
             reading.secrets.push(SecretPlace::of(pointer, Form::Text));
         } else if let Some(found) = EmbeddedCredentials::find(&text, self.words) {
-            let EmbeddedCredentials { shown, has_mask } = found;
+            let EmbeddedCredentials { shown, has_mask, is_mixed } = found;
+            if is_mixed {
+                return Reading::refused(pointer, "has some of its credentials masked; send all of them, or none");
+            }
             reading.secrets.push(SecretPlace {
                 shown: Some(shown),
                 has_mask,
@@ -269,6 +272,11 @@ impl SecretPlace {
 impl ObjectNode {
     fn name_of<'a>(&'a self, key: &'a str) -> &'a str {
         self.aliases.iter().find(|(alias, _)| alias == key).map_or(key, |(_, name)| name)
+    }
+
+    /// Says whether anything may stand under this key, null too: clients send null for fields that they leave out.
+    fn is_free(&self, key: &str) -> bool {
+        matches!(self.additional.as_deref(), Some(Node::Anything)) && !self.properties.iter().any(|(name, _)| name == key)
     }
 
     fn field_names(&self) -> String {

@@ -51,7 +51,8 @@ impl ServiceCatalog {
         config: Value,
         before: Option<&LoadedService>,
     ) -> Result<PlacedConnection, CatalogError> {
-        let connection_type = self.types.find(owner.family, owner.service_type).map_err(fault_of_type)?;
+        let connection_type =
+            self.types.find(owner.family, owner.service_type).map_err(|error| fault_of_type(&error))?;
         let reading = connection_type.check(config, self.types.words())?;
         let mut connection = json!({ "config": reading.config });
         let stored = before.and_then(|it| Some(Before { connection: it.connection()?, index: &it.index }));
@@ -227,7 +228,7 @@ impl ServiceCatalog {
     }
 }
 
-fn fault_of_type(error: ConnectionTypeError) -> CatalogError {
+fn fault_of_type(error: &ConnectionTypeError) -> CatalogError {
     let path = if matches!(error, ConnectionTypeError::WithoutConnection) { "connection" } else { "serviceType" };
     Faults::one(path, error.to_string()).into()
 }
@@ -277,7 +278,9 @@ impl Names {
                 return Ok(());
             }
         }
-        Err(CatalogError::Conflict("all names for a secret of this service are taken by references; rename the service"))
+        Err(CatalogError::Conflict(
+            "all names for a secret of this service are taken by references; rename the service",
+        ))
     }
 }
 
@@ -330,10 +333,6 @@ impl PlacedConnection {
 
 impl TypedReference {
     fn claim(&self) -> ClaimedName {
-        ClaimedName {
-            name: self.name.clone(),
-            normal_name: normal_name(&self.name),
-            path: self.pointer.clone(),
-        }
+        ClaimedName { name: self.name.clone(), normal_name: normal_name(&self.name), path: self.pointer.clone() }
     }
 }

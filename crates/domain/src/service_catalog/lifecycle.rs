@@ -4,13 +4,13 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::connection::PlacedConnection;
-use super::loaded::LoadedService;
-use super::read::meanings;
+use super::loaded::{LoadedService, unreadable};
+use super::read::{chosen_view, meanings};
 use super::save::{Draft, Replaces};
 use super::write::check_match;
 use super::{
-    CatalogError, Change, DeleteOptions, ServiceAnswer, ServiceCatalog, VersionsAnswer, WriteAnswer, WriteRequest, admin,
-    href,
+    CatalogError, Change, DeleteOptions, ServiceAnswer, ServiceCatalog, VersionsAnswer, WriteAnswer, WriteRequest,
+    admin, href,
 };
 use crate::audit::AuditAction;
 use crate::caller::{Caller, Role};
@@ -48,7 +48,7 @@ impl ServiceCatalog {
         if options.hard {
             return self.erase(request, stored).await;
         }
-        let loaded = LoadedService::from_row(stored, &*self.signer).map_err(|(row, reason)| unreadable(row.fqn, reason))?;
+        let loaded = LoadedService::from_row(stored, &*self.signer).map_err(|refused| unreadable(&refused))?;
         if loaded.row.deleted {
             let ready = self.make_ready(loaded.into_stored());
             return Ok(self.answer_unchanged(request, &ready, Change::SoftDeleted));
@@ -89,7 +89,7 @@ impl ServiceCatalog {
         if !stored.row.deleted {
             return Err(crate::fault::Faults::one("id", "names a service that is not deleted").into());
         }
-        let loaded = LoadedService::from_row(stored, &*self.signer).map_err(|(row, reason)| unreadable(row.fqn, reason))?;
+        let loaded = LoadedService::from_row(stored, &*self.signer).map_err(|refused| unreadable(&refused))?;
         self.set_deleted(request, &loaded, false, (AuditAction::Restore, Change::Restored)).await
     }
 
@@ -117,8 +117,9 @@ impl ServiceCatalog {
         base_url: &str,
         family: Family,
         id: Uuid,
+        asked: Option<View>,
     ) -> Result<VersionsAnswer, CatalogError> {
-        let (view, entities) = self.all_versions(caller, family, id).await?;
+        let (view, entities) = self.all_versions(caller, family, id, asked).await?;
         let versions = entities.into_iter().map(|(_, entity)| shown_entity(entity, view, base_url, family, id));
         Ok(VersionsAnswer { versions: versions.collect(), view })
     }
@@ -130,8 +131,9 @@ impl ServiceCatalog {
         base_url: &str,
         (family, id): (Family, Uuid),
         wanted: EntityVersion,
+        asked: Option<View>,
     ) -> Result<ServiceAnswer, CatalogError> {
-        let (view, entities) = self.all_versions(caller, family, id).await?;
+        let (view, entities) = self.all_versions(caller, family, id, asked).await?;
         let found = entities.into_iter().find(|(version, _)| *version == wanted);
         let (version, entity) = found.ok_or(CatalogError::NotFound("version of this service"))?;
         let name = entity.get("name").and_then(Value::as_str).unwrap_or_default().into();
@@ -144,12 +146,13 @@ impl ServiceCatalog {
         caller: &Caller,
         family: Family,
         id: Uuid,
+        asked: Option<View>,
     ) -> Result<(View, Vec<(EntityVersion, Map<String, Value>)>), CatalogError> {
         let stored = self.find_stored(family, &ServiceKey::Id(id)).await?;
         let stored = stored.ok_or(CatalogError::NotFound(family.entity_type()))?;
-        let view = if caller.role() == Role::Admin { View::Masked } else { View::Hidden };
-        let current =
-            LoadedService::from_row(stored, &*self.signer).map_err(|(row, reason)| unreadable(row.fqn, reason))?;
+        let best = if caller.role() == Role::Admin { View::Plaintext } else { View::Hidden };
+        let view = chosen_view(asked, best, best)?.min(View::Masked);
+        let current = LoadedService::from_row(stored, &*self.signer).map_err(|refused| unreadable(&refused))?;
         let mut versions = vec![(current.row.version, current.masked_entity())];
         for row in self.services.history(id).await? {
             if let Ok(Value::Object(entity)) = serde_json::from_str(&row.document) {
@@ -172,13 +175,9 @@ impl LoadedService {
     }
 }
 
-fn unreadable(name: String, reason: String) -> CatalogError {
-    CatalogError::Unreadable { name, paths: vec!["connection".to_owned()], reason }
-}
-
 fn shown_entity(mut entity: Map<String, Value>, view: View, base_url: &str, family: Family, id: Uuid) -> String {
     if view == View::Hidden {
-        PRIVATE.iter().for_each(|key| drop(entity.shift_remove(*key)));
+        entity.retain(|key, _| !PRIVATE.contains(&key.as_str()));
     }
     entity.shift_insert(0, "href".to_owned(), href(base_url, family, id).into());
     Value::Object(entity).to_string()

@@ -14,12 +14,18 @@ use crate::secret_swap::{KeptSecret, SecretIndex};
 use crate::service::{EntityVersion, Family};
 use crate::service_store::{ServiceRow, StoredService};
 
+/// What to do about a row that is not believed.
+const REPAIR: &str = "an admin can repair it by sending the whole service again (PUT)";
+
 /// By what a ready service is found again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CacheKey {
     Id(Family, Uuid),
     Fqn(Family, String),
 }
+
+/// A row that is not believed, and why.
+pub(super) type UnbelievedRow = (ServiceRow, String);
 
 /// A service whose row is believed.
 #[derive(Debug)]
@@ -43,20 +49,22 @@ pub(super) struct ReadyService {
     pub(super) index: SecretIndex,
     pub(super) ciphertexts: Vec<Option<Vec<u8>>>,
     pub(super) secret_paths: Arc<[String]>,
+    /// Whether the row has our MAC; else nothing of it counts, not even that it was deleted.
+    pub(super) is_believed: bool,
     /// Fields that do not open, and why: they spoil the views that show the connection, and nothing else.
     pub(super) broken: Option<(Vec<String>, String)>,
 }
 
 impl LoadedService {
     /// Checks the MAC of a row and parses it.
-    pub(super) fn from_row(stored: StoredService, signer: &dyn RowSigner) -> Result<Self, (ServiceRow, String)> {
+    pub(super) fn from_row(stored: StoredService, signer: &dyn RowSigner) -> Result<Self, Box<UnbelievedRow>> {
         let StoredService { row, ciphertexts } = stored;
         if let Err(error) = verify_row(signer, &row) {
-            return Err((row, error.to_string()));
+            return Err(Box::new((row, error.to_string())));
         }
         let parsed = (serde_json::from_str(&row.document), serde_json::from_str::<SecretIndex>(&row.secrets));
         let (Ok(entity), Ok(index)) = parsed else {
-            return Err((row, "the row does not hold what this version writes".to_owned()));
+            return Err(Box::new((row, "the row does not hold what this version writes".to_owned())));
         };
         let mut by_place: Vec<_> = ciphertexts.into_iter().map(Some).collect();
         let mut take = |kept: &KeptSecret| {
@@ -134,7 +142,7 @@ impl ServiceCatalog {
     pub(super) fn make_ready(&self, stored: StoredService) -> ReadyService {
         match LoadedService::from_row(stored, &*self.signer) {
             Ok(loaded) => self.ready_of(loaded),
-            Err((row, reason)) => unbelieved(&row, &reason),
+            Err(refused) => unbelieved(&refused.0, &refused.1),
         }
     }
 
@@ -154,6 +162,7 @@ impl ServiceCatalog {
             index,
             ciphertexts,
             secret_paths,
+            is_believed: true,
             broken,
         }
     }
@@ -203,10 +212,8 @@ fn unbelieved(row: &ServiceRow, reason: &str) -> ReadyService {
         index: SecretIndex::default(),
         ciphertexts: Vec::new(),
         secret_paths: Arc::default(),
-        broken: Some((
-            vec!["connection".to_owned()],
-            format!("{reason}; an admin can repair it by sending the whole service again (PUT)"),
-        )),
+        is_believed: false,
+        broken: Some((vec!["connection".to_owned()], format!("{reason}; {REPAIR}"))),
     }
 }
 
@@ -214,6 +221,15 @@ fn unbelieved(row: &ServiceRow, reason: &str) -> ReadyService {
 fn unquoted(fqn: &str) -> String {
     let inner = fqn.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.map_or_else(|| fqn.to_owned(), |inner| inner.replace("\"\"", "\""))
+}
+
+/// The error about a row that is not believed.
+pub(super) fn unreadable((row, reason): &UnbelievedRow) -> CatalogError {
+    CatalogError::Unreadable {
+        name: unquoted(&row.fqn),
+        paths: vec!["connection".to_owned()],
+        reason: format!("{reason}; {REPAIR}"),
+    }
 }
 
 pub(super) fn stored_secret(service_id: Uuid, kept: &KeptSecret) -> StoredSecret {

@@ -3,7 +3,7 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use super::loaded::LoadedService;
+use super::loaded::{LoadedService, unreadable};
 use super::save::{Draft, Replaces};
 use super::write::check_match;
 use super::{CatalogError, Change, ServiceCatalog, WriteAnswer, WriteRequest, admin};
@@ -78,11 +78,7 @@ impl ServiceCatalog {
         let stored = stored.filter(|stored| !stored.row.deleted);
         let stored = stored.ok_or(CatalogError::NotFound(request.family.entity_type()))?;
         check_match(request, &stored.row)?;
-        LoadedService::from_row(stored, &*self.signer).map_err(|(row, reason)| CatalogError::Unreadable {
-            name: row.fqn,
-            paths: vec!["connection".to_owned()],
-            reason: format!("{reason}; an admin can repair it by sending the whole service again (PUT)"),
-        })
+        LoadedService::from_row(stored, &*self.signer).map_err(|refused| unreadable(&refused))
     }
 }
 
@@ -109,9 +105,8 @@ fn read_patch(operations: &Value) -> Result<Patch, Faults> {
 /// `test` would tell whether a guess is right, `copy` and `move` would bring a secret where it is not one.
 fn refuse_oracles(patch: &Patch, loaded: &LoadedService) -> Result<(), Faults> {
     let secrets: Vec<_> = loaded.index.pointers().map(|pointer| format!("/connection{pointer}")).collect();
-    let touches = |path: &str| {
-        secrets.iter().any(|secret| is_at_or_above(path, secret) || is_at_or_above(secret, path))
-    };
+    let touches =
+        |path: &str| secrets.iter().any(|secret| is_at_or_above(path, secret) || is_at_or_above(secret, path));
     let mut faults = Vec::new();
     for operation in &patch.0 {
         let (name, places) = match operation {
@@ -121,7 +116,10 @@ fn refuse_oracles(patch: &Patch, loaded: &LoadedService) -> Result<(), Faults> {
             _ => continue,
         };
         if let Some(place) = places.iter().find(|place| touches(place)) {
-            faults.push(Fault::new(shown(place), format!("`{name}` is refused where secrets are; use add, replace or remove")));
+            faults.push(Fault::new(
+                shown(place),
+                format!("`{name}` is refused where secrets are; use add, replace or remove"),
+            ));
         }
     }
     Faults::or_ok(faults)
@@ -131,9 +129,9 @@ fn refuse_oracles(patch: &Patch, loaded: &LoadedService) -> Result<(), Faults> {
 fn check_fixed(before: &Map<String, Value>, after: &Map<String, Value>) -> Result<(), Faults> {
     let is_changeable = |key: &str| key == "connection" || CHANGEABLE.contains(&key);
     let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
-    let faults = keys.filter(|key| !is_changeable(key) && before.get(*key) != after.get(*key)).map(|key| {
-        Fault::new(key, format!("cannot be patched; these can: connection, {}", CHANGEABLE.join(", ")))
-    });
+    let faults = keys
+        .filter(|key| !is_changeable(key) && before.get(*key) != after.get(*key))
+        .map(|key| Fault::new(key, format!("cannot be patched; these can: connection, {}", CHANGEABLE.join(", "))));
     Faults::or_ok(faults.collect())
 }
 

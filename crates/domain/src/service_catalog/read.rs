@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::loaded::{CacheKey, ReadyService};
-use super::{CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer, href, is_unreadable};
+use super::{
+    CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer, href, is_unreadable,
+};
 use crate::audit::{AuditAction, Origin};
 use crate::caller::{Admin, Caller, Role};
 use crate::entity_template::{Filling, View};
@@ -29,7 +31,7 @@ impl ServiceCatalog {
         request: ReadRequest,
     ) -> Result<ServiceAnswer, CatalogError> {
         let ready = self.find_ready(request.family, &request.key).await?;
-        let ready = ready.filter(|ready| request.include.admits(ready.deleted));
+        let ready = ready.filter(|ready| !ready.is_believed || request.include.admits(ready.deleted));
         let ready = ready.ok_or(CatalogError::NotFound(request.family.entity_type()))?;
         let best = self.best_view(caller, &ready);
         let view = chosen_view(request.view, best, best)?;
@@ -55,7 +57,7 @@ impl ServiceCatalog {
             (View::Hidden, _) => ready.template.render(&href, Filling::Hidden),
             (View::Plaintext, None) => return Err(too_much()),
         };
-        let unresolved = if view == View::References { self.unresolved(ready) } else { Vec::new() };
+        let unresolved = if view == View::References { unresolved(ready) } else { Vec::new() };
         Ok(ServiceAnswer { body, view, id: ready.id, name: ready.name.clone(), version: ready.version, unresolved })
     }
 
@@ -150,12 +152,6 @@ impl ServiceCatalog {
         }
     }
 
-    /// Fields with a reference where the unmodified client expects none, so that it does not resolve them.
-    fn unresolved(&self, ready: &ReadyService) -> Vec<String> {
-        let pointers = ready.index.pointers();
-        pointers.filter(|pointer| !resolved_by_client(pointer)).map(|it| format!("connection.{}", shown(it))).collect()
-    }
-
     /// Finds a service by id, or by either form of its name; an exact fully qualified name wins.
     pub(super) async fn find_ready(
         &self,
@@ -202,7 +198,7 @@ pub(super) fn meanings(name: &str) -> Vec<String> {
 }
 
 /// More than one may have is refused, never silently less.
-fn chosen_view(asked: Option<View>, best: View, default: View) -> Result<View, CatalogError> {
+pub(super) fn chosen_view(asked: Option<View>, best: View, default: View) -> Result<View, CatalogError> {
     match asked {
         None => Ok(default),
         Some(view) if view <= best => Ok(view),
@@ -216,14 +212,20 @@ fn too_much() -> CatalogError {
     )
 }
 
+/// Fields with a reference where the unmodified client expects none, so that it does not resolve them.
+fn unresolved(ready: &ReadyService) -> Vec<String> {
+    let pointers = ready.index.pointers();
+    pointers.filter(|pointer| !is_resolved_by_client(pointer)).map(|it| format!("connection.{}", shown(it))).collect()
+}
+
 /// Whether the unmodified client's models take the field for a secret, so that it resolves a reference there.
-fn resolved_by_client(pointer: &str) -> bool {
+fn is_resolved_by_client(pointer: &str) -> bool {
     const LITERAL: [&str; 4] = ["awsSessionToken", "clientCertificate", "clientKeyCertificate", "rootCertificate"];
     let mut parts = pointer.split('/').skip(2);
     let (first, last) = (parts.next().unwrap_or_default(), pointer.rsplit('/').next().unwrap_or_default());
     let is_top_level = parts.next().is_none();
     let in_map = ["connectionOptions", "connectionArguments", "consumerConfig", "headers", "extraHeaders", "env"];
-    !LITERAL.contains(&last) && !(in_map.contains(&first) && !is_top_level)
+    !LITERAL.contains(&last) && (is_top_level || !in_map.contains(&first))
 }
 
 #[cfg(test)]

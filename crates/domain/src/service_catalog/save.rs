@@ -67,24 +67,6 @@ impl Replaces<'_> {
 }
 
 impl ServiceCatalog {
-    /// A new entity, without its connection.
-    pub(super) fn new_entity(
-        &self,
-        id: Uuid,
-        name: &str,
-        service_type: &str,
-        others: Map<String, Value>,
-    ) -> Map<String, Value> {
-        let mut entity = Map::new();
-        entity.insert("id".to_owned(), id.to_string().into());
-        entity.insert("name".to_owned(), name.into());
-        entity.insert("fullyQualifiedName".to_owned(), fully_qualified_name(name).into());
-        entity.insert("serviceType".to_owned(), service_type.into());
-        entity.extend(others);
-        entity.insert("deleted".to_owned(), false.into());
-        entity
-    }
-
     /// Writes a draft, or finds that nothing changes.
     pub(super) async fn save(
         &self,
@@ -224,12 +206,22 @@ impl ServiceCatalog {
     }
 }
 
+/// A new entity, without its connection.
+pub(super) fn new_entity(id: Uuid, name: &str, service_type: &str, others: Map<String, Value>) -> Map<String, Value> {
+    let mut entity = Map::new();
+    entity.insert("id".to_owned(), id.to_string().into());
+    entity.insert("name".to_owned(), name.into());
+    entity.insert("fullyQualifiedName".to_owned(), fully_qualified_name(name).into());
+    entity.insert("serviceType".to_owned(), service_type.into());
+    entity.extend(others);
+    entity.insert("deleted".to_owned(), false.into());
+    entity
+}
+
 fn write_error(error: ServiceWriteError) -> CatalogError {
     match error {
         ServiceWriteError::AlreadyExists => CatalogError::AlreadyExists,
-        ServiceWriteError::Conflict | ServiceWriteError::NameTaken(_) => {
-            CatalogError::Raced
-        }
+        ServiceWriteError::Conflict | ServiceWriteError::NameTaken(_) => CatalogError::Raced,
         ServiceWriteError::Store(error) => error.into(),
     }
 }

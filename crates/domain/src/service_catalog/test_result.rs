@@ -112,14 +112,12 @@ fn checked_result(result: Value) -> Result<Value, Faults> {
 fn step_faults(path: &str, step: &Value) -> Vec<Fault> {
     let Value::Object(step) = step else { return vec![Fault::new(path, "must be an object")] };
     let mut faults = unknown_keys(&format!("{path}."), step, STEP_KEYS);
-    let required: [(&str, fn(&Value) -> bool, &str); 3] = [
-        ("name", Value::is_string, "a text"),
-        ("mandatory", Value::is_boolean, "true or false"),
-        ("passed", Value::is_boolean, "true or false"),
-    ];
-    for (key, fits, allowed) in required {
-        if !step.get(key).is_some_and(fits) {
-            faults.push(Fault::new(format!("{path}.{key}"), format!("is required: {allowed}")));
+    if !step.get("name").is_some_and(Value::is_string) {
+        faults.push(Fault::new(format!("{path}.name"), "is required: a text"));
+    }
+    for key in ["mandatory", "passed"] {
+        if !step.get(key).is_some_and(Value::is_boolean) {
+            faults.push(Fault::new(format!("{path}.{key}"), "is required: true or false"));
         }
     }
     faults

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::connection::{Owner, PlacedConnection};
 use super::loaded::LoadedService;
-use super::save::{Draft, Replaces};
+use super::save::{Draft, Replaces, new_entity};
 use super::{CatalogError, Change, ServiceCatalog, WriteAnswer, WriteRequest, etag};
 use crate::audit::AuditAction;
 use crate::caller::Role;
@@ -88,21 +88,13 @@ impl ServiceCatalog {
         Ok(Some(self.answer_unchanged(request, &ready, Change::Unchanged)))
     }
 
-    pub(super) async fn find_by_name(
-        &self,
-        family: Family,
-        name: &str,
-    ) -> Result<Option<StoredService>, CatalogError> {
+    pub(super) async fn find_by_name(&self, family: Family, name: &str) -> Result<Option<StoredService>, CatalogError> {
         Ok(self.services.find(family, &ServiceKey::Name(fully_qualified_name(name))).await?)
     }
 
-    async fn create_new(
-        &self,
-        request: &WriteRequest<'_>,
-        fields: ServiceFields,
-    ) -> Result<WriteAnswer, CatalogError> {
+    async fn create_new(&self, request: &WriteRequest<'_>, fields: ServiceFields) -> Result<WriteAnswer, CatalogError> {
         let id = Uuid::new_v4();
-        let entity = self.new_entity(id, &fields.name, &fields.service_type, fields.others);
+        let entity = new_entity(id, &fields.name, &fields.service_type, fields.others);
         let owner = Owner { id, family: request.family, name: &fields.name, service_type: &fields.service_type };
         let placed = match fields.connection.map(config_of).transpose()?.flatten() {
             Some(config) => self.place(request.caller, owner, config, None).await?,
@@ -134,7 +126,7 @@ impl ServiceCatalog {
         let ciphertexts = stored.ciphertexts.clone();
         match LoadedService::from_row(stored, &*self.signer) {
             Ok(loaded) => self.update_loaded(request, fields, &loaded).await,
-            Err((row, _)) => self.repair(request, fields, StoredService { row, ciphertexts }).await,
+            Err(refused) => self.repair(request, fields, StoredService { row: refused.0, ciphertexts }).await,
         }
     }
 
@@ -191,8 +183,7 @@ impl ServiceCatalog {
             None => self.without_connection(owner, None)?,
         };
         placed.supersede_all(&stored);
-        let entity: Map<String, Value> =
-            self.new_entity(row.id, &fields.name, &fields.service_type, fields.others);
+        let entity: Map<String, Value> = new_entity(row.id, &fields.name, &fields.service_type, fields.others);
         let draft = Draft { entity, placed, action: AuditAction::Update, change: Change::Updated };
         self.save(request, draft, Replaces::Unbelieved(row)).await
     }

@@ -62,9 +62,8 @@ async fn first_admin(parts: &Application) -> Finding {
         Ok(tokens) => tokens,
         Err(error) => return Finding::of(subject, Err::<String, _>(error)),
     };
-    let in_use = tokens.into_iter().find(|(token, owner)| {
-        token.first_admin && token.revoked_at.is_none() && !owner.disabled
-    });
+    let in_use =
+        tokens.into_iter().find(|(token, owner)| token.first_admin && token.revoked_at.is_none() && !owner.disabled);
     let note = in_use.map_or_else(
         || "its token is no longer in use".to_owned(),
         |(token, _)| {

@@ -55,7 +55,8 @@ async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
     let mut rewritten = 0;
     for usage in older(parts.database.key_usage().await?, &newest) {
         let total = usage.secrets + usage.rows;
-        let report = parts.rotation().retire(&usage.key_id, sealer, |done| progress(&usage.key_id, done, total)).await?;
+        let report =
+            parts.rotation().retire(&usage.key_id, sealer, |done| progress(&usage.key_id, done, total)).await?;
         rewritten += report.rewritten;
     }
     let left = older(parts.database.key_usage().await?, &newest);

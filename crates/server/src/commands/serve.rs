@@ -94,7 +94,10 @@ fn greet(config: &Config, application: &Application, address: SocketAddr) {
     } else {
         "$(strongroom token create admin)".to_owned()
     };
-    println!("curl -H \"Authorization: Bearer {bearer}\" http://{}/api/v1/services/databaseServices", reachable(address));
+    println!(
+        "curl -H \"Authorization: Bearer {bearer}\" http://{}/api/v1/services/databaseServices",
+        reachable(address)
+    );
 }
 
 fn absolute(path: &Path) -> String {

@@ -1,0 +1,1 @@
+"""What the tests stand on: the server, the client, and real databases to read."""
