@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod connection_types;
 mod http_api;
 mod process;
 mod reveals;

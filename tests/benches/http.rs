@@ -68,7 +68,8 @@ impl Process {
     }
 
     fn strongroom(data: &Path) -> Self {
-        let binary = std::env::var_os("STRONGROOM_BINARY").map_or_else(|| "target/release/strongroom".into(), PathBuf::from);
+        let binary =
+            std::env::var_os("STRONGROOM_BINARY").map_or_else(|| "target/release/strongroom".into(), PathBuf::from);
         Self::start(Command::new(binary).env_clear().env("STRONGROOM_DATA_DIR", data).args(["serve", "--port", "0"]))
     }
 
@@ -98,7 +99,8 @@ struct Subject {
 
 impl Subject {
     fn get(address: &str, path: &str, token: &str) -> Self {
-        let text = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes();
+        let text =
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes();
         Self { address: address.to_owned(), request: Arc::new(move |_| text.clone()) }
     }
 
@@ -147,7 +149,8 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Vec<u8> {
         let Some(head) = buffer[..length].windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let text = std::str::from_utf8(&buffer[..head]).unwrap();
         assert!(text.starts_with("HTTP/1.1 20"), "{}", String::from_utf8_lossy(&buffer[..length]));
-        let body = text.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |it| it.parse().unwrap());
+        let body =
+            text.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |it| it.parse().unwrap());
         while length < head + 4 + body {
             length += stream.read(&mut buffer[length..]).await.unwrap();
         }
@@ -218,7 +221,9 @@ async fn reads(server: &Process, token: &str) {
 async fn writes(server: &Process, token: &str) {
     let subject = Subject::put(&server.address, token);
     subject.rate(1).await;
-    println!("\nPUT with three new secrets, durable when acknowledged; ratio to one connection, median of {ROUNDS} rounds\n");
+    println!(
+        "\nPUT with three new secrets, durable when acknowledged; ratio to one connection, median of {ROUNDS} rounds\n"
+    );
     println!("| connections | requests/s | ratio |\n|---|---|---|");
     let mut rates = vec![Vec::new(); CONNECTIONS.len()];
     for _ in 0..ROUNDS {
@@ -274,7 +279,11 @@ async fn lists() {
         times.push(1000.0 / of_large);
         ratios.push(of_small / of_large);
     }
-    println!("\nList of 100 out of 100,000 services: {:.2} ms, {:.2} times the same out of 1,000", median(times), median(ratios));
+    println!(
+        "\nList of 100 out of 100,000 services: {:.2} ms, {:.2} times the same out of 1,000",
+        median(times),
+        median(ratios)
+    );
 }
 
 async fn start() {

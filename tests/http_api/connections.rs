@@ -38,7 +38,8 @@ fn a_put_without_a_connection_keeps_the_one_that_is_stored() {
     let admin = server.admin();
     server.put(DATABASES, &admin, &mysql("shop", "canary")).expect(201);
     let before = connection(&server);
-    let without = [json!({}), json!({"connection": null}), json!({"connection": {}}), json!({"connection": {"config": null}})];
+    let without =
+        [json!({}), json!({"connection": null}), json!({"connection": {}}), json!({"connection": {"config": null}})];
     for (number, part) in without.iter().enumerate() {
         let mut body = json!({"name": "shop", "serviceType": "Mysql", "description": format!("number {number}")});
         body.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());

@@ -251,7 +251,9 @@ fn a_test_result_is_stored_scrubbed_and_makes_no_version() {
     assert_eq!(stored.expect(200)["version"], 0.1);
     assert_eq!(stored.json()["testConnectionResult"]["status"], "Failed");
     assert!(!stored.text.contains("canary"), "{}", stored.text);
-    for wrong in [json!([]), json!({"status": "Failed"}), json!({"steps": [{"name": "x"}]}), json!({"steps": [], "a": 1})] {
+    for wrong in
+        [json!([]), json!({"status": "Failed"}), json!({"steps": [{"name": "x"}]}), json!({"steps": [], "a": 1})]
+    {
         faulty_paths(&server.put(&path, &server.admin(), &wrong));
     }
 }

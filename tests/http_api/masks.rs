@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{faulty_paths, holds, database_bytes};
+use super::{database_bytes, faulty_paths, holds};
 use crate::support::server::{DATABASES, Server, mysql};
 
 const NINE: &str = "*********";
@@ -100,7 +100,10 @@ fn a_mask_keeps_a_secret_while_its_neighbours_change() {
     assert_eq!((&plain["username"], &aws["awsSecretAccessKey"]), (&"writer".into(), &"k2".into()));
     assert_eq!((&aws["awsSessionToken"], &plain["hostPort"]), (&"t1".into(), &deep()["hostPort"]));
     let arguments = &plain["connectionArguments"]["deep"];
-    assert_eq!((&arguments["new"]["password"], &arguments["er"]), (&"new-1".into(), &deep()["connectionArguments"]["deep"]["er"]));
+    assert_eq!(
+        (&arguments["new"]["password"], &arguments["er"]),
+        (&"new-1".into(), &deep()["connectionArguments"]["deep"]["er"])
+    );
 }
 
 #[test]
@@ -117,8 +120,17 @@ fn a_mask_with_nothing_behind_it_is_refused_by_its_path() {
         at[last] = stars.into();
         json!({"name": "shop", "serviceType": "Mysql", "connection": {"config": config}})
     };
-    let paths = ["username", "hostPort", "scheme", "authType/password", "sslConfig/sslKey", "connectionOptions/a",
-        "connectionArguments/password", "connectionArguments/a/b", "sampleDataStorageConfig/config/bucketName"];
+    let paths = [
+        "username",
+        "hostPort",
+        "scheme",
+        "authType/password",
+        "sslConfig/sslKey",
+        "connectionOptions/a",
+        "connectionArguments/password",
+        "connectionArguments/a/b",
+        "sampleDataStorageConfig/config/bucketName",
+    ];
     for path in paths {
         for stars in [NINE, TEN] {
             for method in ["POST", "PUT"] {
@@ -140,7 +152,8 @@ fn a_patch_with_a_mask_where_nothing_is_stored_is_refused() {
     let server = Server::start();
     put(&server, &json!({"username": "reader", "hostPort": "db:1"})).expect(201);
     let path = format!("{DATABASES}/name/shop");
-    let add = |at: &str, value: Value| json!([{"op": "add", "path": format!("/connection/config/{at}"), "value": value}]);
+    let add =
+        |at: &str, value: Value| json!([{"op": "add", "path": format!("/connection/config/{at}"), "value": value}]);
 
     for stars in [NINE, TEN] {
         for operations in [add("authType", json!({"password": stars})), add("hostPort", stars.into())] {
@@ -217,7 +230,10 @@ fn entries_of_a_list_keep_their_own_secrets_when_they_are_reordered_or_removed()
     put_servers(&server, &pick(&[0, 2])).expect(200);
     assert_eq!(keys(&server), own(&["a", "c"]));
     let mut with_new = pick(&[2, 0]);
-    with_new.as_array_mut().unwrap().insert(1, json!({"name": "d", "apiKey": "key of d", "env": {"TOKEN": "token of d"}}));
+    with_new
+        .as_array_mut()
+        .unwrap()
+        .insert(1, json!({"name": "d", "apiKey": "key of d", "env": {"TOKEN": "token of d"}}));
     put_servers(&server, &with_new).expect(200);
     assert_eq!(keys(&server), own(&["c", "d", "a"]));
     put_servers(&server, &json!([])).expect(200);
@@ -252,7 +268,9 @@ fn entries_that_cannot_be_told_apart_are_refused_by_their_paths() {
     let copied = vec![masked[0].clone(), masked[0].clone(), masked[2].clone()];
     let mut appended = masked.clone();
     appended.push(json!({"name": "d", "apiKey": NINE}));
-    for (what, servers) in [("two edited", two_edited), ("moved and edited", moved_and_edited), ("copied", copied), ("new", appended)] {
+    for (what, servers) in
+        [("two edited", two_edited), ("moved and edited", moved_and_edited), ("copied", copied), ("new", appended)]
+    {
         let answer = put_servers(&server, &servers.into());
 
         let named = faulty_paths(&answer);
@@ -299,7 +317,10 @@ fn a_mask_of_a_worker_is_refused_where_it_creates() {
     let server = Server::start();
     let worker = server.bot("ingestion", "worker");
 
-    assert_eq!(faulty_paths(&server.put(DATABASES, &worker, &mysql("shop", NINE))), ["connection.config.authType.password"]);
+    assert_eq!(
+        faulty_paths(&server.put(DATABASES, &worker, &mysql("shop", NINE))),
+        ["connection.config.authType.password"]
+    );
 }
 
 #[test]

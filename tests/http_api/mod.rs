@@ -1,11 +1,15 @@
 //! What clients get over HTTP, from a real server process.
 
+mod bad_input;
 mod connections;
 mod contract;
 mod lists;
 mod masks;
 mod names;
+mod patch;
+mod references;
 mod roles;
+mod stubs;
 mod tokens;
 mod views;
 

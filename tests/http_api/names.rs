@@ -10,11 +10,65 @@ use crate::support::server::{DATABASES, Server, encoded, mysql};
 /// Names that are easily mixed up or lost on the way.
 fn odd_names() -> Vec<String> {
     let mut names: Vec<String> = [
-        "a", "A", "a.b", "a_b", "a-b", "a b", " a", "a ", "a/b", "a//b", "/a", "a/", "a\\b", "a\"b", "\"a\"", "\"a.b\"",
-        "\"", "'a'", "a%2Fb", "a%b", "%", "a+b", "a?b", "a#b", "a&b", "a&include=all", "a;b", "a:b", "a@b", "..", ".",
-        "a..b", "./a", "../a", "name", "async", "versions", "restore", "bulk", "caf\u{e9}", "cafe\u{301}", "CAF\u{c9}",
-        "\u{65e5}\u{672c}", "\u{4e2d}\u{56fd}", "\u{1f600}", "\u{200d}a", "null", "0", "a|b", "<a>", "{a}", "[a]", "*",
-        "$(a)", "secret:/a", "*********", "a~b", "a~1b", "xyz",
+        "a",
+        "A",
+        "a.b",
+        "a_b",
+        "a-b",
+        "a b",
+        " a",
+        "a ",
+        "a/b",
+        "a//b",
+        "/a",
+        "a/",
+        "a\\b",
+        "a\"b",
+        "\"a\"",
+        "\"a.b\"",
+        "\"",
+        "'a'",
+        "a%2Fb",
+        "a%b",
+        "%",
+        "a+b",
+        "a?b",
+        "a#b",
+        "a&b",
+        "a&include=all",
+        "a;b",
+        "a:b",
+        "a@b",
+        "..",
+        ".",
+        "a..b",
+        "./a",
+        "../a",
+        "name",
+        "async",
+        "versions",
+        "restore",
+        "bulk",
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "CAF\u{c9}",
+        "\u{65e5}\u{672c}",
+        "\u{4e2d}\u{56fd}",
+        "\u{1f600}",
+        "\u{200d}a",
+        "null",
+        "0",
+        "a|b",
+        "<a>",
+        "{a}",
+        "[a]",
+        "*",
+        "$(a)",
+        "secret:/a",
+        "*********",
+        "a~b",
+        "a~1b",
+        "xyz",
     ]
     .map(str::to_owned)
     .into();
@@ -60,7 +114,8 @@ fn no_two_services_share_a_reference_however_alike_their_names_are() {
         let path = format!("{DATABASES}/{}?view=references", id.as_str().unwrap());
         let service = server.get(&path, &admin).expect(200);
         let reference = service["connection"]["config"]["authType"]["password"].as_str().unwrap().to_owned();
-        let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "/_-".contains(character);
+        let plain =
+            |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "/_-".contains(character);
         let id = reference.strip_prefix("secret:").unwrap();
         assert!(id.starts_with("/openmetadata/database/") && id.chars().all(plain) && id.len() <= 512, "{id}");
         references.insert(reference);

@@ -176,7 +176,11 @@ fn whoever_has_no_valid_token_gets_the_same_answer_for_every_reason() {
 
         let mut body = answer.expect(401);
         assert_eq!(body["code"], 401);
-        assert_eq!(body.as_object_mut().unwrap().remove("requestId").unwrap(), answer.header("x-request-id"), "{reason}");
+        assert_eq!(
+            body.as_object_mut().unwrap().remove("requestId").unwrap(),
+            answer.header("x-request-id"),
+            "{reason}"
+        );
         assert_eq!(answer.header("www-authenticate"), "Bearer", "{reason}");
         bodies.push((body, answer.header("content-type").to_owned()));
     }

@@ -179,7 +179,8 @@ fn a_list_is_masked_unless_an_admin_asks_for_plaintext() {
     let masked = server.get(DATABASES, &admin);
     let plain = server.get(&format!("{DATABASES}?view=plaintext"), &admin);
 
-    let password_of = |answer: &Answer| answer.expect(200)["data"][0]["connection"]["config"]["authType"]["password"].clone();
+    let password_of =
+        |answer: &Answer| answer.expect(200)["data"][0]["connection"]["config"]["authType"]["password"].clone();
     assert_eq!((password_of(&masked), masked.header("strongroom-view")), ("*********".into(), "masked"));
     assert_eq!((password_of(&plain), plain.header("strongroom-view")), (CANARY.into(), "plaintext"));
     assert_eq!(plain.header("cache-control"), "no-store");
@@ -201,7 +202,10 @@ fn a_list_in_plaintext_holds_at_most_a_hundred_and_each_of_them_is_audited() {
     assert_eq!(answer.expect(200)["data"].as_array().unwrap().len(), 3);
     for number in 0..3 {
         let audit = audit_of(&server, &format!("shop{number}"));
-        assert_eq!((&audit[0]["action"], &audit[0]["requestId"]), (&"read".into(), &answer.header("x-request-id").into()));
+        assert_eq!(
+            (&audit[0]["action"], &audit[0]["requestId"]),
+            (&"read".into(), &answer.header("x-request-id").into())
+        );
     }
     assert_eq!(faulty_paths(&server.get(&format!("{DATABASES}?view=plaintext&limit=101"), &admin)), ["limit"]);
     server.get(&format!("{DATABASES}?view=masked&limit=101"), &admin).expect(200);

@@ -67,10 +67,7 @@ fn a_name_is_given_once_over_users_and_bots_and_only_to_what_is_a_name() {
 fn a_token_stands_alone_on_standard_output_so_that_a_shell_can_take_it() {
     let server = Server::start();
     server.run(&["bot", "create", "ci", "--role", "worker"]);
-    let script = format!(
-        "T=$(\"{}\" token create ci --expires 1h) && printf '<%s>' \"$T\"",
-        binary().display()
-    );
+    let script = format!("T=$(\"{}\" token create ci --expires 1h) && printf '<%s>' \"$T\"", binary().display());
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]).env("STRONGROOM_DATA_DIR", server.data()).env("LOG_LEVEL", "trace");
 

@@ -31,7 +31,13 @@ struct Told {
 }
 
 /// One attempt, without a retry: an answer, or nothing where the process died.
-fn attempt(agent: &ureq::Agent, server: &(String, String), method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+fn attempt(
+    agent: &ureq::Agent,
+    server: &(String, String),
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Option<(u16, String)> {
     let (base, token) = server;
     let request = Request::builder().method(method).uri(format!("{base}/api/v1{path}"));
     let request = request.header("authorization", format!("Bearer {token}")).header("content-type", "application/json");
@@ -97,7 +103,10 @@ fn check(server: &Server, told: &mut Told, round: usize) {
         }
         let found = answer.expect(200)["connection"]["config"]["authType"]["password"].as_str().unwrap().to_owned();
         let is_known = Some(&found) == acknowledged.as_ref() || unanswered.contains(&found);
-        assert!(is_known, "round {round}: {name} has {found}; {acknowledged:?} was acknowledged, then {unanswered:?} sent");
+        assert!(
+            is_known,
+            "round {round}: {name} has {found}; {acknowledged:?} was acknowledged, then {unanswered:?} sent"
+        );
         (*acknowledged, *unanswered) = (Some(found), Vec::new());
     }
     let connection = database(server);
@@ -107,7 +116,11 @@ fn check(server: &Server, told: &mut Told, round: usize) {
         assert_eq!(entries, 1, "round {round}: the answer {id} arrived and has no audit entry");
     }
     for name in &told.deleted {
-        assert_eq!(server.get(&format!("{DATABASES}/name/{name}"), &server.admin()).status, 404, "round {round}: {name}");
+        assert_eq!(
+            server.get(&format!("{DATABASES}/name/{name}"), &server.admin()).status,
+            404,
+            "round {round}: {name}"
+        );
     }
     nothing_dangles(server, &connection, round);
     told.reads.clear();
@@ -118,7 +131,8 @@ fn nothing_dangles(server: &Server, connection: &rusqlite::Connection, round: us
     let health = server.get("/secretsManager/health", &server.admin()).expect(200);
     assert_eq!((&health["status"], &health["unreadable"]), (&"ok".into(), &Value::Array(Vec::new())), "round {round}");
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    let orphans = "SELECT count(*) FROM ciphertexts WHERE owner_kind = 'service' AND owner_id NOT IN (SELECT id FROM services)";
+    let orphans =
+        "SELECT count(*) FROM ciphertexts WHERE owner_kind = 'service' AND owner_id NOT IN (SELECT id FROM services)";
     assert_eq!(count(orphans), 0, "round {round}: ciphertexts without a service");
     assert_eq!(count("SELECT count(*) FROM ciphertexts"), count("SELECT count(*) FROM services"), "round {round}");
     let totals = "SELECT sum(services) FROM service_totals";

@@ -225,7 +225,9 @@ fn a_service_row_that_was_renamed_or_moved_spoils_nothing_else() {
         assert_eq!(health["unreadable"].as_array().unwrap().len(), 1, "{health}");
         assert_eq!(get(&server, "beta").status, 200);
         database(&server).execute("DELETE FROM services WHERE fqn NOT IN ('alpha', 'beta', 'gamma')", []).unwrap();
-        database(&server).execute("DELETE FROM ciphertexts WHERE owner_id NOT IN (SELECT id FROM services)", []).unwrap();
+        database(&server)
+            .execute("DELETE FROM ciphertexts WHERE owner_id NOT IN (SELECT id FROM services)", [])
+            .unwrap();
     }
 }
 
@@ -282,7 +284,8 @@ fn no_secret_lies_in_the_files_of_the_database_not_even_after_it_is_gone() {
         service["connection"]["config"]["authType"]["password"] = canary(count).into();
         service["connection"]["config"]["connectionOptions"] = json!({"api_token": canary(count + 100)});
         server.put(DATABASES, &admin, &service);
-        let patch = json!([{"op": "replace", "path": "/connection/config/authType/password", "value": canary(count + 200)}]);
+        let patch =
+            json!([{"op": "replace", "path": "/connection/config/authType/password", "value": canary(count + 200)}]);
         server.call("PATCH", &format!("{DATABASES}/name/shop"), &admin, Some(&patch)).expect(200);
     }
     server.call("DELETE", &format!("{DATABASES}/name/shop?hardDelete=true"), &admin, None).expect(200);

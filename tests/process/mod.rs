@@ -20,6 +20,7 @@ use crate::support::server::{Server, command};
 fn database(server: &Server) -> Connection {
     let connection = Connection::open(server.data().join("strongroom.db")).unwrap();
     connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
     connection
 }
 

@@ -228,7 +228,8 @@ impl Server {
             .into();
         let mut answer = agent.run(request.body(body).unwrap()).unwrap();
         let headers = answer.headers().iter();
-        let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        let headers =
+            headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
         Answer {
             status: answer.status().as_u16(),
             headers: headers.collect(),
@@ -264,8 +265,8 @@ fn spawn(command: &mut Command, directory: &Path, printed: &Arc<Mutex<String>>) 
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().and_then(Result::ok);
-    let first =
-        first.unwrap_or_else(|| panic!("it did not start: {}", std::fs::read_to_string(directory.join("log")).unwrap()));
+    let first = first
+        .unwrap_or_else(|| panic!("it did not start: {}", std::fs::read_to_string(directory.join("log")).unwrap()));
     let base = first.rsplit(' ').next().unwrap().to_owned();
     let printed = Arc::clone(printed);
     // The rest is read on, or the server would wait for a reader.

@@ -84,6 +84,17 @@ pub struct IssuedToken {
     pub expires_at: Option<i64>,
 }
 
+/// A token in a list.
+#[derive(Clone, Debug)]
+pub struct ListedToken {
+    /// The row.
+    pub token: TokenRow,
+    /// Whose it is.
+    pub owner: Principal,
+    /// Why it is not believed, and so refused.
+    pub fault: Option<SignatureError>,
+}
+
 /// Why a user, bot or token could not be used or changed.
 #[derive(Debug, Error)]
 pub enum AccessError {
@@ -224,24 +235,29 @@ impl AccessTokens {
         Ok(checked.collect())
     }
 
-    async fn believed_principal(&self, name: &str) -> Result<PrincipalRow, AccessError> {
+    async fn principal(&self, name: &str) -> Result<PrincipalRow, AccessError> {
         let rows = self.store.principals().await?;
-        let row = rows.into_iter().find(|row| row.principal.name == name);
-        let row = row.ok_or(AccessError::NotFound("user or bot"))?;
+        rows.into_iter().find(|row| row.principal.name == name).ok_or(AccessError::NotFound("user or bot"))
+    }
+
+    async fn believed_principal(&self, name: &str) -> Result<PrincipalRow, AccessError> {
+        let row = self.principal(name).await?;
         verify_principal(&*self.signer, &row).map_err(|error| AccessError::Unbelieved(name.to_owned(), error))?;
         Ok(row)
     }
 
     /// Disables a user or bot: its tokens are refused from now on.
     pub async fn disable(&self, name: &str, actor: (&str, &Origin)) -> Result<(), AccessError> {
-        let row = self.believed_principal(name).await?;
-        let expected = row.mac.clone();
-        let id = row.principal.id;
-        let disabled = signed_principal(&*self.signer, Principal { disabled: true, ..row.principal });
+        let row = self.principal(name).await?;
+        let (expected, id) = (row.mac.clone(), row.principal.id);
+        // A row that is not believed can be disabled too, and only that: its role is not to be trusted.
+        let is_believed = verify_principal(&*self.signer, &row).is_ok();
+        let role = if is_believed { row.principal.role } else { Role::None };
+        let disabled = signed_principal(&*self.signer, Principal { disabled: true, role, ..row.principal });
         let entry = self.entry(actor.0, actor.1, AuditAction::DisablePrincipal, (id, name));
-        self.store.update_principal(disabled, expected, Some(entry)).await?;
+        let written = self.store.update_principal(disabled, expected, Some(entry)).await;
         self.cache.clear();
-        Ok(())
+        Ok(written?)
     }
 
     /// Makes a token for a user or bot; `lifetime` in milliseconds, none: without end.
@@ -276,10 +292,14 @@ impl AccessTokens {
         Ok(IssuedToken { id, token, expires_at })
     }
 
-    /// All tokens with the names of their owners, newest first.
-    pub async fn tokens(&self) -> Result<Vec<(TokenRow, Principal)>, AccessError> {
+    /// All tokens with their owners, newest first; a row that is not believed comes with the reason.
+    pub async fn tokens(&self) -> Result<Vec<ListedToken>, AccessError> {
         let rows = self.store.tokens().await?;
-        Ok(rows.into_iter().map(|(token, owner)| (token, owner.principal)).collect())
+        let listed = rows.into_iter().map(|(token, owner)| {
+            let checked = verify_token(&*self.signer, &token).and_then(|()| verify_principal(&*self.signer, &owner));
+            ListedToken { token, owner: owner.principal, fault: checked.err() }
+        });
+        Ok(listed.collect())
     }
 
     /// Revokes a token; it is refused from the next request on. Revoking twice is fine.
@@ -287,14 +307,15 @@ impl AccessTokens {
         let found = self.store.tokens().await?.into_iter().find(|(token, _)| token.id == id);
         let (token, owner) = found.ok_or(AccessError::NotFound("token"))?;
         if token.revoked_at.is_some() && verify_token(&*self.signer, &token).is_ok() {
+            self.cache.clear();
             return Ok(());
         }
         let expected = token.mac.clone();
         let revoked = TokenRow { revoked_at: Some(self.clock.now()), ..token };
         let entry = self.entry(actor, origin, AuditAction::RevokeToken, (id, &owner.principal.name));
-        self.store.update_token(signed_token(&*self.signer, revoked), expected, Some(entry)).await?;
+        let written = self.store.update_token(signed_token(&*self.signer, revoked), expected, Some(entry)).await;
         self.cache.clear();
-        Ok(())
+        Ok(written?)
     }
 
     /// Revokes a token over the API, where only an admin may.

@@ -56,7 +56,7 @@ fn user_info(text: &str) -> Vec<Range<usize>> {
                 spans.push(start..start + user.len());
                 spans.push(start + user.len() + 1..start + length);
             }
-            None if is_http => spans.push(start..start + length),
+            None if is_http || is_mask(user_info) => spans.push(start..start + length),
             None => {}
         }
     }

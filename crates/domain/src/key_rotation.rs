@@ -76,17 +76,22 @@ impl KeyRotation {
     ) -> Result<RotationReport, RotationError> {
         let mut report = RotationReport::default();
         loop {
+            let left = report.left;
             let secrets = self.reencrypt_batch(old, sealer, &mut report).await?;
             progress(report.rewritten);
-            if secrets == 0 {
+            if secrets == 0 && report.left == left {
                 break;
             }
         }
+        let (mut services_left, mut principals_left) = (0, 0);
         loop {
-            let rows = self.resign_services(old).await? + self.resign_principals(old).await?;
+            let left = (services_left, principals_left);
+            let services = self.resign_services(old, &mut services_left).await?;
+            let rows = services + self.resign_principals(old, &mut principals_left).await?;
             report.rewritten += rows;
             progress(report.rewritten);
-            if rows == 0 {
+            if rows == 0 && (services_left, principals_left) == left {
+                report.left += (services_left + principals_left) as u64;
                 return Ok(report);
             }
         }
@@ -118,29 +123,38 @@ impl KeyRotation {
         Ok(replaced)
     }
 
-    async fn resign_services(&self, old: &KeyId) -> Result<u64, RotationError> {
-        let rows = self.services.signed_with(old, BATCH).await?;
-        let believed = rows.into_iter().filter(|row| verify_row(&*self.signer, row).is_ok());
-        let replacements = believed.map(|row| {
+    /// `left` counts rows that are not believed; as above, they stay in front and enlarge the batch.
+    async fn resign_services(&self, old: &KeyId, left: &mut usize) -> Result<u64, RotationError> {
+        let rows = self.services.signed_with(old, BATCH.saturating_add(*left)).await?;
+        let (believed, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| verify_row(&*self.signer, row).is_ok());
+        *left = others.len();
+        let replacements = believed.into_iter().map(|row| {
             let mac = sign_row(&*self.signer, &row);
             (row, mac)
         });
         Ok(self.services.resign(replacements.collect()).await? as u64)
     }
 
-    async fn resign_principals(&self, old: &KeyId) -> Result<u64, RotationError> {
-        let (principals, tokens) = self.principals.signed_with(old, BATCH).await?;
-        let mut resigned = 0;
-        for row in principals.into_iter().filter(|row| verify_principal(&*self.signer, row).is_ok()) {
+    async fn resign_principals(&self, old: &KeyId, left: &mut usize) -> Result<u64, RotationError> {
+        let (principals, tokens) = self.principals.signed_with(old, BATCH.saturating_add(*left)).await?;
+        let all = principals.len() + tokens.len();
+        let principals = principals.into_iter().filter(|row| verify_principal(&*self.signer, row).is_ok());
+        let tokens = tokens.into_iter().filter(|row| verify_token(&*self.signer, row).is_ok());
+        let (mut believed, mut resigned) = (0, 0);
+        for row in principals {
             let expected = row.mac.clone();
             let row = signed_principal(&*self.signer, row.principal);
+            believed += 1;
             resigned += u64::from(done(self.principals.update_principal(row, expected, None).await)?);
         }
-        for row in tokens.into_iter().filter(|row| verify_token(&*self.signer, row).is_ok()) {
+        for row in tokens {
             let expected = row.mac.clone();
             let row = signed_token(&*self.signer, row);
+            believed += 1;
             resigned += u64::from(done(self.principals.update_token(row, expected, None).await)?);
         }
+        *left = all - believed;
         Ok(resigned)
     }
 }

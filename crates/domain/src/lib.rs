@@ -17,6 +17,7 @@ mod guarded_cache;
 mod json_pointer;
 mod key_rotation;
 mod principal_store;
+mod quoted_secrets;
 mod row_signer;
 mod secret;
 mod secret_names;
@@ -30,7 +31,7 @@ mod store_error;
 mod strict_json;
 mod test_connection;
 
-pub use access_tokens::{AccessError, AccessToken, AccessTokens, IssuedToken, TokenHash};
+pub use access_tokens::{AccessError, AccessToken, AccessTokens, IssuedToken, ListedToken, TokenHash};
 pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPage, AuditQuery, Origin};
 pub use caller::{Admin, Caller, Principal, PrincipalKind, Role};
 pub use clock::{Clock, SystemTimestamp};

@@ -142,7 +142,7 @@ impl EntityVersion {
     /// The version after this one.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        self.0.checked_add(1).map_or(Self::FIRST, Self)
     }
 
     /// Reads `0.1`, `1.0` and the like.

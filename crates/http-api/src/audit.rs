@@ -15,7 +15,7 @@ const DEFAULT_LIMIT: usize = 100;
 const LARGEST_LIMIT: usize = 1000;
 
 /// Lists who got or changed what, newest first.
-#[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
+#[utoipa::path(get, path = "/api/v1/audit", operation_id = "listAudit", tag = "audit",
     params(("actor" = Option<String>, Query, description = "Name of a user or bot"),
         ("service" = Option<String>, Query, description = "Name or id of a service"),
         ("since" = Option<i64>, Query, description = "From this time on, in milliseconds since the epoch"),

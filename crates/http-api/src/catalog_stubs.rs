@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::state::ApiState;
 
 /// Answers the version handshake.
-#[utoipa::path(get, path = "/api/v1/system/version", tag = "system",
+#[utoipa::path(get, path = "/api/v1/system/version", operation_id = "getVersion", tag = "system",
     responses((status = 200, description = "The version that clients compare with their own", body = Object),
         (status = 401, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn version(State(state): State<ApiState>) -> Json<Value> {
@@ -23,7 +23,7 @@ pub(crate) async fn version(State(state): State<ApiState>) -> Json<Value> {
 }
 
 /// Says who the caller is.
-#[utoipa::path(get, path = "/api/v1/users/loggedInUser", tag = "system",
+#[utoipa::path(get, path = "/api/v1/users/loggedInUser", operation_id = "getLoggedInUser", tag = "system",
     responses((status = 200, description = "The caller", body = Object), (status = 401, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn logged_in_user(Authenticated(caller): Authenticated) -> Json<Value> {
     Json(json!({
@@ -37,7 +37,7 @@ pub(crate) async fn logged_in_user(Authenticated(caller): Authenticated) -> Json
 }
 
 /// Takes the catalog's own entities and keeps nothing of them: the body is read past.
-#[utoipa::path(put, path = "/api/v1/{collection}/bulk", tag = "catalog stubs",
+#[utoipa::path(put, path = "/api/v1/{collection}/bulk", operation_id = "putBulk", tag = "catalog stubs",
     params(("collection" = String, Path, description = "Such as tables")),
     responses((status = 200, description = "As if it had been done", body = Object),
         (status = 401, body = crate::openapi::ErrorBody)))]
@@ -47,7 +47,7 @@ pub(crate) async fn bulk(body: Body) -> Result<Json<Value>, ApiError> {
 }
 
 /// Deletes nothing, since the catalog's own entities are not kept here.
-#[utoipa::path(delete, path = "/api/v1/{collection}/deleteStale", tag = "catalog stubs",
+#[utoipa::path(delete, path = "/api/v1/{collection}/deleteStale", operation_id = "deleteStale", tag = "catalog stubs",
     params(("collection" = String, Path, description = "Such as tables")),
     responses((status = 200, description = "As if it had been done", body = Object),
         (status = 401, body = crate::openapi::ErrorBody)))]

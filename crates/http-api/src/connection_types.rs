@@ -11,7 +11,7 @@ use crate::state::ApiState;
 use crate::target::decoded;
 
 /// Lists families with their service types.
-#[utoipa::path(get, path = "/api/v1/connectionTypes", tag = "connection types",
+#[utoipa::path(get, path = "/api/v1/connectionTypes", operation_id = "listConnectionTypes", tag = "connection types",
     responses((status = 200, description = "Service types by family", body = Object),
         (status = 401, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn list(State(state): State<ApiState>) -> Json<Value> {
@@ -24,7 +24,7 @@ fn family_value(state: &ApiState, family: Family) -> Value {
 }
 
 /// Lists the service types of a family.
-#[utoipa::path(get, path = "/api/v1/connectionTypes/{family}", tag = "connection types",
+#[utoipa::path(get, path = "/api/v1/connectionTypes/{family}", operation_id = "listConnectionTypesOfFamily", tag = "connection types",
     params(("family" = String, Path, description = "Such as database")),
     responses((status = 200, description = "Its service types", body = Object),
         (status = 401, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
@@ -33,7 +33,7 @@ pub(crate) async fn list_family(State(state): State<ApiState>, uri: Uri) -> Resu
 }
 
 /// Gets the JSON Schema of a connection type; `"format": "password"` marks its secrets.
-#[utoipa::path(get, path = "/api/v1/connectionTypes/{family}/{type}", tag = "connection types",
+#[utoipa::path(get, path = "/api/v1/connectionTypes/{family}/{type}", operation_id = "getConnectionType", tag = "connection types",
     params(("family" = String, Path, description = "Such as database"), ("type" = String, Path, description = "Such as Mysql")),
     responses((status = 200, description = "JSON Schema", body = Object),
         (status = 401, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
@@ -58,7 +58,7 @@ fn family_at(uri: &Uri) -> Result<(Family, String), ApiError> {
 }
 
 /// Gets the steps that a client runs when it tests a connection.
-#[utoipa::path(get, path = "/api/v1/services/testConnectionDefinitions/name/{name}", tag = "connection types",
+#[utoipa::path(get, path = "/api/v1/services/testConnectionDefinitions/name/{name}", operation_id = "getTestConnectionDefinition", tag = "connection types",
     params(("name" = String, Path, description = "Such as Mysql.testConnectionDefinition")),
     responses((status = 200, description = "The definition", body = Object),
         (status = 401, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]

@@ -18,13 +18,13 @@ pub trait Readiness: Send + Sync {
 }
 
 /// Answers as long as the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Alive", body = Object)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "getLiveness", tag = "health", responses((status = 200, description = "Alive", body = Object)))]
 pub(crate) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
 /// Answers whether requests can be served.
-#[utoipa::path(get, path = "/readyz", tag = "health",
+#[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "health",
     responses((status = 200, description = "Ready", body = Object),
         (status = 503, description = "Not ready, and why", body = Object)))]
 pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<Value>) {
@@ -39,7 +39,7 @@ pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<V
 }
 
 /// Tells whether the secrets manager works, and names every service whose secrets cannot be read.
-#[utoipa::path(get, path = "/api/v1/secretsManager/health", tag = "health",
+#[utoipa::path(get, path = "/api/v1/secretsManager/health", operation_id = "getSecretsManagerHealth", tag = "health",
     responses((status = 200, description = "State of the store and of what it keeps", body = Object),
         (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn secrets_manager(

@@ -78,7 +78,7 @@ pub fn document() -> &'static str {
 }
 
 /// Serves this document.
-#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "system",
+#[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "getOpenApi", tag = "system",
     responses((status = 200, description = "OpenAPI 3.1", body = Object), (status = 401, body = ErrorBody)))]
 pub(crate) async fn get() -> Response {
     ([(CONTENT_TYPE, "application/json")], document()).into_response()

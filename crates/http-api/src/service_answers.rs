@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use strongroom_domain::{
     Change, Family, PageCursor, ServiceAnswer, ServicePageAnswer, VersionsAnswer, View, WriteAnswer,
@@ -44,6 +45,7 @@ pub(crate) fn service(answer: ServiceAnswer) -> Response {
     let mut response = json_answer(StatusCode::OK, answer.view, answer.body);
     put(response.headers_mut(), header::ETAG, &etag);
     if !unresolved.is_empty() {
+        let unresolved = utf8_percent_encode(&unresolved, CONTROLS).to_string();
         put(response.headers_mut(), UNRESOLVED, &unresolved);
     }
     response

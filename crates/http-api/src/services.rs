@@ -66,7 +66,7 @@ async fn to_the_end<T: Send + 'static>(
 }
 
 /// Lists the services of a family, ordered by name.
-#[utoipa::path(get, path = "/api/v1/services/{family}", tag = "services",
+#[utoipa::path(get, path = "/api/v1/services/{family}", operation_id = "listServices", tag = "services",
     params(("family" = String, Path, description = "Route of the family, such as databaseServices"),
         ("limit" = Option<u32>, Query, description = "0 to 1,000,000, default 10; a page holds 1,000 at most"),
         ("before" = Option<String>, Query, description = "Cursor of an earlier answer"),
@@ -93,7 +93,7 @@ pub(crate) async fn list(
 }
 
 /// Creates a service.
-#[utoipa::path(post, path = "/api/v1/services/{family}", tag = "services",
+#[utoipa::path(post, path = "/api/v1/services/{family}", operation_id = "createService", tag = "services",
     params(("family" = String, Path, description = "Route of the family")), request_body = Object,
     responses((status = 201, description = "Created; Location names it", body = Object),
         (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
@@ -111,7 +111,7 @@ pub(crate) async fn create(
 }
 
 /// Creates a service, or updates the one of this name.
-#[utoipa::path(put, path = "/api/v1/services/{family}", tag = "services",
+#[utoipa::path(put, path = "/api/v1/services/{family}", operation_id = "createOrUpdateService", tag = "services",
     params(("family" = String, Path, description = "Route of the family")), request_body = Object,
     responses((status = 200, description = "Updated, or as it was", body = Object),
         (status = 201, description = "Created", body = Object), (status = 400, body = crate::openapi::ErrorBody),
@@ -130,7 +130,7 @@ pub(crate) async fn put(
 }
 
 /// Gets a service by id, or by name.
-#[utoipa::path(get, path = "/api/v1/services/{family}/{id}", tag = "services",
+#[utoipa::path(get, path = "/api/v1/services/{family}/{id}", operation_id = "getService", tag = "services",
     params(("family" = String, Path, description = "Route of the family"),
         ("id" = String, Path, description = "UUID"), ("include" = Option<String>, Query),
         ("fields" = Option<String>, Query),
@@ -155,7 +155,7 @@ pub(crate) async fn get(
 }
 
 /// Patches a service.
-#[utoipa::path(patch, path = "/api/v1/services/{family}/{id}", tag = "services",
+#[utoipa::path(patch, path = "/api/v1/services/{family}/{id}", operation_id = "patchService", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID")),
     request_body(content = Object, content_type = "application/json-patch+json"),
     responses((status = 200, description = "Patched, or as it was", body = Object),
@@ -174,7 +174,7 @@ pub(crate) async fn patch(
 }
 
 /// Deletes a service: marks it, or with `hardDelete=true` removes it with its secrets.
-#[utoipa::path(delete, path = "/api/v1/services/{family}/{id}", tag = "services",
+#[utoipa::path(delete, path = "/api/v1/services/{family}/{id}", operation_id = "deleteService", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
         ("hardDelete" = Option<bool>, Query, description = "With its secrets and history; default false"),
         ("recursive" = Option<bool>, Query, description = "Accepted; a service has nothing below it here")),
@@ -193,7 +193,7 @@ pub(crate) async fn delete(
 }
 
 /// Deletes a service like its plain form, and answers as for a job.
-#[utoipa::path(delete, path = "/api/v1/services/{family}/async/{id}", tag = "services",
+#[utoipa::path(delete, path = "/api/v1/services/{family}/async/{id}", operation_id = "deleteServiceAsync", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
         ("hardDelete" = Option<bool>, Query), ("recursive" = Option<bool>, Query)),
     responses((status = 202, description = "Done", body = Object), (status = 401, body = crate::openapi::ErrorBody),
@@ -220,7 +220,7 @@ async fn delete_service(
 }
 
 /// Brings a soft-deleted service back.
-#[utoipa::path(put, path = "/api/v1/services/{family}/restore", tag = "services",
+#[utoipa::path(put, path = "/api/v1/services/{family}/restore", operation_id = "restoreService", tag = "services",
     params(("family" = String, Path, description = "Route of the family"),
         ("async" = Option<bool>, Query, description = "Answer as for a job")), request_body = Object,
     responses((status = 200, description = "Restored", body = Object),
@@ -244,7 +244,7 @@ pub(crate) async fn restore(
 }
 
 /// Lists the versions of a service, newest first, never with a secret.
-#[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions", tag = "services",
+#[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions", operation_id = "listServiceVersions", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
         ("view" = Option<String>, Query, description = "hidden; any other shows an admin masks")),
     responses((status = 200, description = "Each version as a JSON text", body = Object),
@@ -263,7 +263,7 @@ pub(crate) async fn list_versions(
 }
 
 /// Gets one version of a service.
-#[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions/{version}", tag = "services",
+#[utoipa::path(get, path = "/api/v1/services/{family}/{id}/versions/{version}", operation_id = "getServiceVersion", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID"),
         ("version" = String, Path, description = "Such as 0.1"),
         ("view" = Option<String>, Query, description = "hidden; any other shows an admin masks")),
@@ -286,7 +286,7 @@ pub(crate) async fn get_version(
 }
 
 /// Stores the result of a test connection; secrets in its messages are masked.
-#[utoipa::path(put, path = "/api/v1/services/{family}/{id}/testConnectionResult", tag = "services",
+#[utoipa::path(put, path = "/api/v1/services/{family}/{id}/testConnectionResult", operation_id = "putTestConnectionResult", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("id" = String, Path, description = "UUID")),
     request_body = Object,
     responses((status = 200, description = "Stored", body = Object), (status = 400, body = crate::openapi::ErrorBody),

@@ -13,7 +13,7 @@ use crate::state::ApiState;
 use crate::target::TargetService;
 
 /// Gets a service by its name or its fully qualified name.
-#[utoipa::path(get, path = "/api/v1/services/{family}/name/{*fqn}", tag = "services",
+#[utoipa::path(get, path = "/api/v1/services/{family}/name/{*fqn}", operation_id = "getServiceByName", tag = "services",
     params(("family" = String, Path, description = "Route of the family"),
         ("fqn" = String, Path, description = "Name or fully qualified name, percent-encoded; an exact fully qualified one wins"),
         ("include" = Option<String>, Query), ("fields" = Option<String>, Query), ("view" = Option<String>, Query)),
@@ -33,7 +33,7 @@ pub(crate) async fn get(
 }
 
 /// Patches a service by name.
-#[utoipa::path(patch, path = "/api/v1/services/{family}/name/{*fqn}", tag = "services",
+#[utoipa::path(patch, path = "/api/v1/services/{family}/name/{*fqn}", operation_id = "patchServiceByName", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("fqn" = String, Path)),
     request_body(content = Object, content_type = "application/json-patch+json"),
     responses((status = 200, description = "Patched, or as it was", body = Object),
@@ -49,7 +49,7 @@ pub(crate) async fn patch(
 }
 
 /// Deletes a service by name.
-#[utoipa::path(delete, path = "/api/v1/services/{family}/name/{*fqn}", tag = "services",
+#[utoipa::path(delete, path = "/api/v1/services/{family}/name/{*fqn}", operation_id = "deleteServiceByName", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("fqn" = String, Path),
         ("hardDelete" = Option<bool>, Query), ("recursive" = Option<bool>, Query)),
     responses((status = 200, description = "The service as it was", body = Object),
@@ -65,7 +65,7 @@ pub(crate) async fn delete(
 }
 
 /// Deletes a service by name, and answers as for a job.
-#[utoipa::path(delete, path = "/api/v1/services/{family}/async/name/{*fqn}", tag = "services",
+#[utoipa::path(delete, path = "/api/v1/services/{family}/async/name/{*fqn}", operation_id = "deleteServiceByNameAsync", tag = "services",
     params(("family" = String, Path, description = "Route of the family"), ("fqn" = String, Path),
         ("hardDelete" = Option<bool>, Query), ("recursive" = Option<bool>, Query)),
     responses((status = 202, description = "Done", body = Object), (status = 401, body = crate::openapi::ErrorBody),

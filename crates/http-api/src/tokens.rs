@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use serde_json::{Value, json};
+use strongroom_domain::ListedToken;
 
 use crate::authentication::{Authenticated, RequestOrigin};
 use crate::error::ApiError;
@@ -11,7 +12,7 @@ use crate::state::ApiState;
 use crate::target::parsed_id;
 
 /// Lists tokens, newest first: whose they are and how long they are valid, never the token.
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
+#[utoipa::path(get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "tokens",
     responses((status = 200, description = "All tokens", body = Object), (status = 401, body = crate::openapi::ErrorBody),
         (status = 403, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn list(State(state): State<ApiState>, caller: Authenticated) -> Result<Json<Value>, ApiError> {
@@ -19,7 +20,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Authenticated) -
     let tokens = state.tokens.tokens().await?;
     let data: Vec<_> = tokens
         .into_iter()
-        .map(|(token, owner)| {
+        .map(|ListedToken { token, owner, fault }| {
             json!({
                 "id": token.id,
                 "owner": owner.name,
@@ -29,6 +30,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Authenticated) -
                 "expiresAt": token.expires_at,
                 "lastUsedAt": token.last_used_at,
                 "revokedAt": token.revoked_at,
+                "fault": fault.map(|fault| fault.to_string()),
             })
         })
         .collect();
@@ -36,7 +38,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Authenticated) -
 }
 
 /// Revokes a token: it is refused from the next request on.
-#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens",
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", operation_id = "revokeToken", tag = "tokens",
     params(("id" = String, Path, description = "Id of the token")),
     responses((status = 204, description = "Revoked"), (status = 401, body = crate::openapi::ErrorBody),
         (status = 403, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]

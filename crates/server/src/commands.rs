@@ -12,7 +12,7 @@ use strongroom_domain::Origin;
 
 use crate::cli::{Command, OutputFormat};
 use crate::config::Config;
-use crate::wiring::assemble;
+use crate::wiring::{Application, Purpose, assemble};
 
 /// Who acts, in the audit, when a command is typed.
 const ACTOR: &str = "command line";
@@ -23,15 +23,20 @@ fn actor() -> (&'static str, &'static Origin) {
     (ACTOR, ORIGIN.get_or_init(Origin::default))
 }
 
+/// The parts of the installation that a command works on.
+async fn parts(config: &Config) -> anyhow::Result<Application> {
+    assemble(config, Purpose::Command).await
+}
+
 /// Runs a command.
 pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) -> anyhow::Result<()> {
     match command {
         Command::Serve(_) => serve::run(config).await,
         Command::Check => check::run(&config, output).await,
         Command::Config(command) => config::run(&command, &config, output),
-        Command::User(command) => principals::user(&assemble(&config).await?, command, output).await,
-        Command::Bot(command) => principals::bot(&assemble(&config).await?, command, output).await,
-        Command::Token(command) => tokens::run(&assemble(&config).await?, command, output).await,
-        Command::Keys(command) => keys::run(&assemble(&config).await?, command, output).await,
+        Command::User(command) => principals::user(&parts(&config).await?, command, output).await,
+        Command::Bot(command) => principals::bot(&parts(&config).await?, command, output).await,
+        Command::Token(command) => tokens::run(&parts(&config).await?, command, output).await,
+        Command::Keys(command) => keys::run(&parts(&config).await?, command, output).await,
     }
 }

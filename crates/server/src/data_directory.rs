@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+
+/// The file of the key ring.
+const KEYS: &str = "keys";
 
 /// The data directory.
 #[derive(Clone, Debug)]
@@ -20,6 +23,12 @@ impl DataDirectory {
         DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(in_context)?;
         let mode = fs::metadata(path).with_context(in_context)?.permissions().mode();
         if mode & 0o077 != 0 {
+            ensure!(
+                is_ours_or_empty(path).with_context(in_context)?,
+                "the data directory {} holds files of others and is open to them; name an empty one, or a new one \
+                 (dataDir, STRONGROOM_DATA_DIR)",
+                path.display()
+            );
             fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(in_context)?;
         }
         Ok(Self { path: path.to_owned() })
@@ -27,7 +36,7 @@ impl DataDirectory {
 
     /// The key ring.
     pub(crate) fn keys(&self) -> PathBuf {
-        self.path.join("keys")
+        self.path.join(KEYS)
     }
 
     /// The first admin's token.
@@ -44,4 +53,10 @@ impl DataDirectory {
         fs::rename(&part, self.admin_token())?;
         fs::File::open(&self.path)?.sync_all()
     }
+}
+
+/// Whether nothing would be taken from others by closing the directory to them.
+fn is_ours_or_empty(path: &Path) -> io::Result<bool> {
+    let is_empty = fs::read_dir(path)?.next().is_none();
+    Ok(is_empty || path.join(KEYS).exists())
 }

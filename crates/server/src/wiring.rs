@@ -27,12 +27,26 @@ pub(crate) struct Application {
     pub(crate) tokens: Arc<AccessTokens>,
 }
 
+/// What the parts are put together for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A server; makes what is missing at its very first start.
+    Server,
+    /// A command beside it; a mistyped directory must not become a new installation.
+    Command,
+}
+
 /// Puts everything together; at the very first start, makes the key ring and the first admin.
-pub(crate) async fn assemble(config: &Config) -> anyhow::Result<Application> {
+pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Result<Application> {
+    ensure!(
+        purpose == Purpose::Server || config.database.path.exists(),
+        "there is no database {}; start the server once, or name its data directory (--data-dir, STRONGROOM_DATA_DIR)",
+        config.database.path.display()
+    );
     let directory = DataDirectory::prepare(&config.data_dir)?;
     let database = open_database(config)?;
     let ring = open_ring(&directory, &database).await?;
-    if config.secrets_manager.kind == SecretsManagerKind::InMemory {
+    if purpose == Purpose::Server && config.secrets_manager.kind == SecretsManagerKind::InMemory {
         ensure!(
             database.is_empty().await?,
             "secretsManager is in-memory, and the database holds services whose secrets would be out of reach; \

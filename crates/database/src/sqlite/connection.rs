@@ -29,8 +29,9 @@ pub(super) struct OpenDatabase {
     database_file: FileIdentity,
     log_path: PathBuf,
     log_file: Option<FileIdentity>,
-    /// How often the connection was replaced: what one connection tells of itself means nothing to the next.
-    pub(super) reopenings: Arc<AtomicI64>,
+    /// Counts what `PRAGMA data_version` does not tell: a connection that was replaced, since what one tells of
+    /// itself means nothing to the next; and a write whose caller had stopped waiting before it was done.
+    pub(super) unnoticed_changes: Arc<AtomicI64>,
 }
 
 /// Device and inode: the same file under whatever name.
@@ -51,8 +52,8 @@ impl OpenDatabase {
         let log_path = beside(path, "-wal");
         let log_file = FileIdentity::of(&log_path);
         let path = path.to_owned();
-        let reopenings = Arc::default();
-        Ok(Self { connection, path, access, busy_timeout, database_file, log_path, log_file, reopenings })
+        let unnoticed_changes = Arc::default();
+        Ok(Self { connection, path, access, busy_timeout, database_file, log_path, log_file, unnoticed_changes })
     }
 
     /// Fails unless the open file, with its write-ahead log, still is the one at its path. Without this check we
@@ -72,9 +73,9 @@ impl OpenDatabase {
     /// Replaces the connection by a fresh one; keeps the old one where that fails.
     pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
         let fresh = Self::open(&self.path, self.access, self.busy_timeout)?;
-        let reopenings = Arc::clone(&self.reopenings);
-        reopenings.fetch_add(1, Ordering::Relaxed);
-        *self = Self { reopenings, ..fresh };
+        let unnoticed_changes = Arc::clone(&self.unnoticed_changes);
+        unnoticed_changes.fetch_add(1, Ordering::Relaxed);
+        *self = Self { unnoticed_changes, ..fresh };
         Ok(())
     }
 
@@ -158,10 +159,10 @@ mod tests {
         database.connection.execute_batch("CREATE TABLE t (x); BEGIN; INSERT INTO t VALUES (1)").unwrap();
 
         database.roll_back();
-        assert_eq!(database.reopenings.load(Ordering::Relaxed), 0);
+        assert_eq!(database.unnoticed_changes.load(Ordering::Relaxed), 0);
         database.reopen().unwrap();
 
-        assert_eq!(database.reopenings.load(Ordering::Relaxed), 1);
+        assert_eq!(database.unnoticed_changes.load(Ordering::Relaxed), 1);
         assert!(database.connection.is_autocommit());
         let rows: i64 = database.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0);

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use strongroom_domain::StoreError;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Sender, channel};
 
 use self::connection::{Access, OpenDatabase, create_file};
 use self::errors::{Fault, store_error};
@@ -81,31 +81,50 @@ impl SqliteOptions {
 pub struct SqliteDatabase(Arc<Handle>);
 
 struct Handle {
-    writes: Sender<Box<dyn Request>>,
-    reads: Sender<Box<dyn Request>>,
+    // Dropped in this order: the writer's connection, closed last, empties the log into the file.
+    readers: Threads,
+    writer: Threads,
     answer_timeout: Duration,
     last_data_version: Mutex<DataVersion>,
-    reopenings: Arc<AtomicI64>,
-    // Declared last: dropped when the queues are closed, so that the threads end.
-    _threads: Threads,
+    unnoticed_changes: Arc<AtomicI64>,
 }
 
 /// Changes when another connection than the writer's commits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct DataVersion {
     of_connection: i64,
-    reopenings: i64,
+    unnoticed_changes: i64,
 }
 
-/// Waits for the threads to end, so that the file is closed when the last handle is gone.
-#[derive(Default)]
-struct Threads(Vec<JoinHandle<()>>);
+/// Threads that serve one queue.
+struct Threads {
+    // Dropped first: a closed queue ends the threads.
+    queue: Sender<Box<dyn Request>>,
+    running: Running,
+}
 
-impl Drop for Threads {
+/// Waits for threads to end, so that the file is closed when the last handle is gone.
+#[derive(Default)]
+struct Running(Vec<JoinHandle<()>>);
+
+impl Drop for Running {
     fn drop(&mut self) {
         for thread in self.0.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+impl Threads {
+    fn new(queue: Sender<Box<dyn Request>>) -> Self {
+        Self { queue, running: Running::default() }
+    }
+
+    fn start(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let thread = thread.map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+        self.running.0.push(thread);
+        Ok(())
     }
 }
 
@@ -114,19 +133,15 @@ impl SqliteDatabase {
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
         let options = SqliteOptions { path: found(&options.path)?, ..options.clone() };
         create_file(&options.path)?;
-        // Declared first: where a step fails, the queues are closed before the threads are waited for.
-        let mut threads = Threads::default();
-        let (writes, write_queue) = channel(QUEUE);
-        let (reads, read_queue) = channel(QUEUE);
         let database = open_for_writing(&options)?;
-        let reopenings = Arc::clone(&database.reopenings);
+        let unnoticed_changes = Arc::clone(&database.unnoticed_changes);
         let of_connection = data_version(&database.connection).map_err(|error| store_error(&error))?;
         let last_data_version =
-            Mutex::new(DataVersion { of_connection, reopenings: reopenings.load(Ordering::Relaxed) });
-        start_writer(&options, database, write_queue, &mut threads)?;
-        start_readers(&options, read_queue, &mut threads)?;
+            Mutex::new(DataVersion { of_connection, unnoticed_changes: unnoticed_changes.load(Ordering::Relaxed) });
+        let writer = start_writer(&options, database)?;
+        let readers = start_readers(&options)?;
         let answer_timeout = options.answer_timeout;
-        Ok(Self(Arc::new(Handle { writes, reads, answer_timeout, last_data_version, reopenings, _threads: threads })))
+        Ok(Self(Arc::new(Handle { readers, writer, answer_timeout, last_data_version, unnoticed_changes })))
     }
 
     /// Fails unless the database can be read.
@@ -146,7 +161,7 @@ impl SqliteDatabase {
     pub async fn changed_elsewhere(&self) -> Result<bool, StoreError> {
         let seen = DataVersion {
             of_connection: self.write(Effect::None, |connection| Ok(data_version(connection)?)).await?,
-            reopenings: self.0.reopenings.load(Ordering::Relaxed),
+            unnoticed_changes: self.0.unnoticed_changes.load(Ordering::Relaxed),
         };
         let mut last = self.0.last_data_version.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::replace(&mut *last, seen) != seen)
@@ -158,7 +173,7 @@ impl SqliteDatabase {
         E: From<StoreError> + Send + 'static,
         W: Fn(&Connection) -> Result<T, Fault<E>> + Send + 'static,
     {
-        self.ask(&self.0.writes, effect, work).await
+        self.ask(&self.0.writer.queue, effect, work).await
     }
 
     async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
@@ -166,7 +181,7 @@ impl SqliteDatabase {
         T: Send + 'static,
         W: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.ask(&self.0.reads, Effect::None, move |connection| work(connection).map_err(Fault::Sqlite)).await
+        self.ask(&self.0.readers.queue, Effect::None, move |connection| work(connection).map_err(Fault::Sqlite)).await
     }
 
     async fn ask<T, E, W>(&self, queue: &Sender<Box<dyn Request>>, effect: Effect, work: W) -> Result<T, E>
@@ -183,7 +198,11 @@ impl SqliteDatabase {
         };
         match tokio::time::timeout_at(answer_by.into(), answered).await {
             Ok(outcome) => outcome?,
-            Err(_) => Err(E::from(too_slow(self.0.answer_timeout))),
+            Err(_) => {
+                // It may have been done just now: see the writer, which counts those done later.
+                self.0.unnoticed_changes.fetch_add(1, Ordering::Relaxed);
+                Err(E::from(too_slow(self.0.answer_timeout)))
+            }
         }
     }
 }
@@ -203,35 +222,25 @@ fn open_for_writing(options: &SqliteOptions) -> Result<OpenDatabase, StoreError>
     Ok(database)
 }
 
-fn start_writer(
-    options: &SqliteOptions,
-    database: OpenDatabase,
-    queue: Receiver<Box<dyn Request>>,
-    threads: &mut Threads,
-) -> Result<(), StoreError> {
+fn start_writer(options: &SqliteOptions, database: OpenDatabase) -> Result<Threads, StoreError> {
+    let (queue, requests) = channel(QUEUE);
     let relaxed = options.audit_sync == AuditSync::Normal;
-    let writer = Writer::new(database, queue, options.busy_timeout, relaxed);
-    start(threads, "database-writer", move || writer.run())
+    let writer = Writer::new(database, requests, options.busy_timeout, relaxed);
+    let mut threads = Threads::new(queue);
+    threads.start("database-writer", move || writer.run())?;
+    Ok(threads)
 }
 
-fn start_readers(
-    options: &SqliteOptions,
-    queue: Receiver<Box<dyn Request>>,
-    threads: &mut Threads,
-) -> Result<(), StoreError> {
-    let queue = Arc::new(Mutex::new(queue));
+fn start_readers(options: &SqliteOptions) -> Result<Threads, StoreError> {
+    let (queue, requests) = channel(QUEUE);
+    let requests = Arc::new(Mutex::new(requests));
+    let mut threads = Threads::new(queue);
     for _ in 0..options.readers.max(1) {
         let database = OpenDatabase::open(&options.path, Access::Read, options.busy_timeout)?;
-        let reader = Reader::new(database, Arc::clone(&queue))?;
-        start(threads, "database-reader", move || reader.run())?;
+        let reader = Reader::new(database, Arc::clone(&requests))?;
+        threads.start("database-reader", move || reader.run())?;
     }
-    Ok(())
-}
-
-fn start(threads: &mut Threads, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
-    threads.0.push(thread.map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?);
-    Ok(())
+    Ok(threads)
 }
 
 /// A number that changes when another connection commits.

@@ -55,7 +55,8 @@ impl Reader {
             return;
         }
         if request.answer_by() < Instant::now() {
-            return request.answer(Some(&StoreError::Unavailable("too many reads are waiting".to_owned())));
+            request.answer(Some(&StoreError::Unavailable("too many reads are waiting".to_owned())));
+            return;
         }
         let failure = self.read(request.as_mut()).err();
         request.answer(failure.as_ref());

@@ -33,8 +33,8 @@ pub(super) trait Request: Send {
     /// Does the work and keeps what came of it; says whether it succeeded.
     fn run(&mut self, connection: &Connection) -> bool;
 
-    /// Answers with what came of it, or with the failure of the whole.
-    fn answer(self: Box<Self>, failure: Option<&StoreError>);
+    /// Answers with what came of it, or with the failure of the whole; says whether the caller still waited.
+    fn answer(self: Box<Self>, failure: Option<&StoreError>) -> bool;
 }
 
 /// Work that yields a `T` or an `E`.
@@ -81,13 +81,12 @@ where
         succeeded
     }
 
-    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
+    fn answer(self: Box<Self>, failure: Option<&StoreError>) -> bool {
         let outcome = match (failure, self.outcome) {
             (Some(failure), _) => Err(E::from(same_error(failure))),
             (None, Some(outcome)) => outcome,
             (None, None) => Err(E::from(StoreError::Unexpected("a request was not run".to_owned()))),
         };
-        // A caller that no longer waits is not told.
-        let _ = self.reply.send(outcome);
+        self.reply.send(outcome).is_ok()
     }
 }

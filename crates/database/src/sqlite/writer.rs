@@ -2,6 +2,7 @@
 //! many callers share one `fdatasync`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -75,7 +76,12 @@ impl Writer {
         }
         let failure = self.commit(&mut batch).err();
         for request in batch {
-            request.answer(failure.as_ref());
+            let is_change = request.effect() == Effect::Change;
+            let was_heard = request.answer(failure.as_ref());
+            if is_change && !was_heard {
+                // Its caller was told "unavailable": what it remembers is now as old as after another's write.
+                self.database.unnoticed_changes.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

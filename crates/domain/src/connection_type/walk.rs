@@ -276,7 +276,8 @@ impl ObjectNode {
 
     /// Says whether anything may stand under this key, null too: clients send null for fields that they leave out.
     fn is_free(&self, key: &str) -> bool {
-        matches!(self.additional.as_deref(), Some(Node::Anything)) && !self.properties.iter().any(|(name, _)| name == key)
+        matches!(self.additional.as_deref(), Some(Node::Anything))
+            && !self.properties.iter().any(|(name, _)| name == key)
     }
 
     fn field_names(&self) -> String {

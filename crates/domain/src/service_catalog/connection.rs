@@ -111,7 +111,8 @@ impl ServiceCatalog {
             candidates.insert(pointer.clone(), self.names.candidates(owner.family, owner.name, pointer).collect());
         }
         let all: Vec<_> = candidates.values().flatten().map(|name| normal_name(name)).collect();
-        let held = if all.is_empty() { Vec::new() } else { self.services.holders(&all).await? };
+        let mut held = if all.is_empty() { Vec::new() } else { self.services.holders(&all).await? };
+        held.extend(taken.iter().filter_map(|taken| taken.typed_name(owner.id)));
         for (pointer, candidates) in candidates {
             names.choose(owner.id, pointer, candidates, &held)?;
         }
@@ -241,6 +242,13 @@ impl Taken {
             Self::Moved { pointer, .. } => Some(pointer),
             Self::Kept(_) | Self::Typed(_) => None,
         }
+    }
+
+    /// The name that a reference typed in this very connection holds.
+    fn typed_name(&self, service_id: Uuid) -> Option<HeldName> {
+        let Self::Typed(reference) = self else { return None };
+        let normal_name = normal_name(&reference.name);
+        Some(HeldName { normal_name, service_id, path: reference.pointer.clone(), kept: false })
     }
 }
 

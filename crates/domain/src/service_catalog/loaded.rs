@@ -142,7 +142,11 @@ impl ServiceCatalog {
     pub(super) fn make_ready(&self, stored: StoredService) -> ReadyService {
         match LoadedService::from_row(stored, &*self.signer) {
             Ok(loaded) => self.ready_of(loaded),
-            Err(refused) => unbelieved(&refused.0, &refused.1),
+            Err(refused) => {
+                let (row, reason) = *refused;
+                tracing::error!(service.family = %row.family, service.id = %row.id, reason, "a service is not believed");
+                unbelieved(&row, &reason)
+            }
         }
     }
 
@@ -183,7 +187,7 @@ impl ServiceCatalog {
             };
             let Some(error) = opened else { continue };
             paths.push(format!("connection.{}", shown(&kept.pointer)));
-            let reason = error.detail.unwrap_or_else(|| error.kind.to_string());
+            let reason = error.detail.unwrap_or_else(|| format!("the secret is {}", error.kind));
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }

@@ -12,9 +12,13 @@ use crate::fault::{Fault, Faults};
 use crate::json_pointer::{is_at_or_above, shown};
 use crate::service::ServiceKey;
 use crate::service_fields::{CHANGEABLE, checked_field, config_of};
+use crate::strict_json::MAX_DEPTH;
 
 /// How often a patch is tried again when others write the same service at the same time.
 const TRIES: usize = 8;
+
+/// How many bytes the `copy` operations of one patch may copy in all: a few of them could double a document each.
+const LARGEST_COPIES: usize = 64 * 1024;
 
 impl ServiceCatalog {
     /// Applies a patch.
@@ -46,10 +50,7 @@ impl ServiceCatalog {
         refuse_oracles(patch, &loaded)?;
         let before = loaded.masked_entity();
         let mut after = Value::Object(before.clone());
-        json_patch::patch(&mut after, patch).map_err(|error| {
-            let place = patch.0.get(error.operation).map(|it| it.path().to_string()).unwrap_or_default();
-            Faults::one(place, format!("operation {} of the patch cannot be applied there", error.operation))
-        })?;
+        apply(&mut after, patch)?;
         let Value::Object(mut after) = after else {
             return Err(Faults::one("", "a patch cannot replace the whole service").into());
         };
@@ -100,6 +101,51 @@ fn read_patch(operations: &Value) -> Result<Patch, Faults> {
     }
     Faults::or_ok(faults)?;
     Ok(Patch(read))
+}
+
+/// Applies one operation after the other, none of which may nest deeper than a body may, or copy without end.
+fn apply(document: &mut Value, patch: &Patch) -> Result<(), Faults> {
+    let mut copied = 0;
+    for (number, operation) in patch.0.iter().enumerate() {
+        let fault = |message: String| Faults::one(operation.path().to_string(), message);
+        let (depth, size) = match operation {
+            PatchOperation::Add(it) => extent(&it.value),
+            PatchOperation::Replace(it) => extent(&it.value),
+            PatchOperation::Move(it) => document.pointer(it.from.as_str()).map_or((0, 0), extent),
+            PatchOperation::Copy(it) => document.pointer(it.from.as_str()).map_or((0, 0), extent),
+            PatchOperation::Remove(_) | PatchOperation::Test(_) => (0, 0),
+        };
+        copied += if matches!(operation, PatchOperation::Copy(_)) { size } else { 0 };
+        if copied > LARGEST_COPIES {
+            return Err(fault("the copies of the patch are too large; send the values".to_owned()));
+        }
+        if depth + operation.path().tokens().count() > MAX_DEPTH {
+            return Err(fault(format!("would nest deeper than {MAX_DEPTH} levels")));
+        }
+        json_patch::patch(document, std::slice::from_ref(operation))
+            .map_err(|_| fault(format!("operation {number} of the patch cannot be applied there")))?;
+    }
+    Ok(())
+}
+
+/// How deep a value nests, and about how many bytes it has.
+fn extent(value: &Value) -> (usize, usize) {
+    let below = |(depth, size): (usize, usize), value: &Value| {
+        let (inner, bytes) = extent(value);
+        (depth.max(inner), size + bytes)
+    };
+    match value {
+        Value::Array(elements) => {
+            let (depth, size) = elements.iter().fold((0, 1), below);
+            (depth + 1, size)
+        }
+        Value::Object(members) => {
+            let (depth, size) = members.values().fold((0, 1), below);
+            (depth + 1, size + members.keys().map(String::len).sum::<usize>())
+        }
+        Value::String(text) => (0, text.len() + 1),
+        Value::Null | Value::Bool(_) | Value::Number(_) => (0, 8),
+    }
 }
 
 /// `test` would tell whether a guess is right, `copy` and `move` would bring a secret where it is not one.

@@ -9,7 +9,7 @@ use crate::audit::AuditAction;
 use crate::caller::Role;
 use crate::embedded_credentials::EmbeddedCredentials;
 use crate::fault::{Fault, Faults};
-use crate::secret::{MASK, SecretValue};
+use crate::quoted_secrets::QuotedSecrets;
 use crate::service::ServiceKey;
 
 /// Members of a result that clients know.
@@ -33,9 +33,6 @@ const STEP_KEYS: &[&str] = &[
 /// States of a whole result.
 const STATES: &[&str] = &["Successful", "Failed", "Running"];
 
-/// Secrets shorter than this are not looked for in messages: they would hit by chance.
-const SHORTEST_SCRUBBED: usize = 4;
-
 impl ServiceCatalog {
     /// Stores a result. It is no change of the service: the version stays.
     pub async fn put_test_result(
@@ -51,8 +48,9 @@ impl ServiceCatalog {
         let key = ServiceKey::Id(id);
         let ready = self.find_ready(request.family, &key).await?.filter(|ready| !ready.deleted);
         let ready = ready.ok_or(CatalogError::NotFound(request.family.entity_type()))?;
-        let secrets = self.open_all(&ready).await.unwrap_or_default();
-        self.scrub(&mut result, &secrets);
+        // What cannot be read cannot be taken out of the messages either: then they are not kept.
+        let secrets = self.open_all(&ready).await?;
+        self.scrub(&mut result, &QuotedSecrets::of(&secrets));
         let loaded = self.load_live(request, &key).await?;
         let mut entity = loaded.entity.clone();
         entity.insert("testConnectionResult".to_owned(), result);
@@ -66,16 +64,10 @@ impl ServiceCatalog {
     }
 
     /// Drivers quote connection strings in their messages: no secret of the service stays in them.
-    fn scrub(&self, value: &mut Value, secrets: &[SecretValue]) {
+    fn scrub(&self, value: &mut Value, secrets: &QuotedSecrets<'_>) {
         match value {
             Value::String(text) => {
-                for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SCRUBBED) {
-                    // REVEAL: to find the value in a message and mask it there.
-                    if text.contains(secret.reveal()) {
-                        // REVEAL: as above.
-                        *text = text.replace(secret.reveal(), MASK);
-                    }
-                }
+                *text = secrets.masked(text);
                 if let Some(found) = EmbeddedCredentials::find(text, self.types.words()) {
                     *text = found.shown;
                 }

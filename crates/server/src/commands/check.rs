@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::OutputFormat;
 use crate::config::Config;
-use crate::wiring::{Application, assemble, load_types};
+use crate::wiring::{Application, Purpose, assemble, load_types};
 
 /// What was looked at, and how it went.
 struct Finding {
@@ -27,7 +27,7 @@ pub(super) async fn run(config: &Config, output: OutputFormat) -> anyhow::Result
     let mut findings = vec![Finding::of("configuration", Ok::<_, String>("can be read".to_owned()))];
     findings.push(Finding::of("connection types", load_types(config).map(|_| "can be read".to_owned())));
     if config.database.path.exists() {
-        match assemble(config).await {
+        match assemble(config, Purpose::Command).await {
             Ok(parts) => findings.extend(look_at(&parts).await),
             Err(error) => findings.push(Finding::of("start", Err::<String, _>(format!("{error:#}")))),
         }
@@ -44,7 +44,7 @@ pub(super) async fn run(config: &Config, output: OutputFormat) -> anyhow::Result
 async fn look_at(parts: &Application) -> Vec<Finding> {
     let database = parts.database.check_writable().await.map(|()| "can be read and written".to_owned());
     let ring = parts.ring.current();
-    let keys = Ok::<_, String>(format!("{} keys, {} encrypts", ring.ids().len(), ring.newest()));
+    let keys = Ok::<_, String>(format!("{} in the ring, {} encrypts", ring.ids().len(), ring.newest()));
     let probe = parts.secrets.check().await;
     let secrets = probe.map(|()| format!("{}: a probe secret was kept, read and deleted", parts.secrets.kind()));
     vec![
@@ -63,14 +63,14 @@ async fn first_admin(parts: &Application) -> Finding {
         Err(error) => return Finding::of(subject, Err::<String, _>(error)),
     };
     let in_use =
-        tokens.into_iter().find(|(token, owner)| token.first_admin && token.revoked_at.is_none() && !owner.disabled);
+        tokens.into_iter().find(|it| it.token.first_admin && it.token.revoked_at.is_none() && !it.owner.disabled);
     let note = in_use.map_or_else(
         || "its token is no longer in use".to_owned(),
-        |(token, _)| {
+        |in_use| {
             format!(
                 "warning: its token is still in use; make one for each admin (strongroom user create, token create), \
                  then: strongroom token revoke {}",
-                token.id
+                in_use.token.id
             )
         },
     );

@@ -1,13 +1,15 @@
 //! `strongroom keys`.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
-use strongroom_domain::{Clock, KeyId, KeyUsage, KeyUsageStore};
+use strongroom_domain::{AuditAction, AuditEntry, AuditLog, Clock, KeyId, KeyUsage, KeyUsageStore};
 use strongroom_secrets_managers::{EncryptedDatabase, KeyRingFile};
 
+use super::actor;
 use super::output::Table;
 use crate::cli::{KeysCommand, OutputFormat};
 use crate::system_clock::SystemClock;
@@ -50,7 +52,7 @@ async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
         tokio::time::sleep(NOTICE).await;
     }
     let newest = parts.ring.current().newest().clone();
-    let sealer = EncryptedDatabase::new(std::sync::Arc::new(parts.database.clone()), parts.ring.clone());
+    let sealer = EncryptedDatabase::new(Arc::new(parts.database.clone()), parts.ring.clone());
     let sealer = strongroom_domain::SecretsManager::sealer(&sealer).context("the encrypted database seals")?;
     let mut rewritten = 0;
     for usage in older(parts.database.key_usage().await?, &newest) {
@@ -59,8 +61,27 @@ async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
             parts.rotation().retire(&usage.key_id, sealer, |done| progress(&usage.key_id, done, total)).await?;
         rewritten += report.rewritten;
     }
+    record(parts, &newest).await?;
     let left = older(parts.database.key_usage().await?, &newest);
     report(parts, output, &newest, rewritten, &left)
+}
+
+/// The audit says when which key became the newest.
+async fn record(parts: &Application, newest: &KeyId) -> anyhow::Result<()> {
+    let (actor, origin) = actor();
+    let entry = AuditEntry {
+        sequence: 0,
+        at: SystemClock.now(),
+        actor: actor.to_owned(),
+        action: AuditAction::RotateKeys,
+        family: None,
+        subject_id: None,
+        subject: newest.as_str().into(),
+        secret_paths: Arc::default(),
+        address: origin.address.clone(),
+        request_id: origin.request_id.clone(),
+    };
+    Ok(parts.database.record(entry).await?)
 }
 
 async fn has_rows_of_older_keys(parts: &Application) -> anyhow::Result<bool> {

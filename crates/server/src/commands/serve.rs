@@ -19,7 +19,7 @@ use crate::data_directory::DataDirectory;
 use crate::http_server;
 use crate::process_limits;
 use crate::system_clock::SystemClock;
-use crate::wiring::{Application, assemble};
+use crate::wiring::{Application, Purpose, assemble};
 
 /// Runs the server until SIGTERM or Ctrl-C.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     process_limits::allow_many_files();
     DataDirectory::prepare(&config.data_dir)?;
     let _lock = DatabaseLock::acquire(&config.database.path)?;
-    let application = assemble(&config).await?;
+    let application = assemble(&config, Purpose::Server).await?;
     let address = SocketAddr::new(config.server.host, config.server.port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
@@ -92,7 +92,9 @@ fn greet(config: &Config, application: &Application, address: SocketAddr) {
         println!("  (the first admin's token is in {})", token.display());
         format!("$(cat {})", quoted(&absolute(&token)))
     } else {
-        "$(strongroom token create admin)".to_owned()
+        let program =
+            std::env::current_exe().map_or_else(|_| "strongroom".to_owned(), |path| path.display().to_string());
+        format!("$({} token create admin)", quoted(&program))
     };
     println!(
         "curl -H \"Authorization: Bearer {bearer}\" http://{}/api/v1/services/databaseServices",

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use strongroom_domain::{Clock, TokenRow};
+use strongroom_domain::{Clock, ListedToken, TokenRow};
 use uuid::Uuid;
 
 use super::actor;
@@ -39,13 +39,13 @@ pub(super) async fn run(parts: &Application, command: TokenCommand, output: Outp
 async fn list(parts: &Application, output: OutputFormat) -> anyhow::Result<()> {
     let mut table = Table::new(&["id", "owner", "role", "state", "created", "expires", "used"]);
     let now = SystemClock.now();
-    for (token, owner) in parts.tokens.tokens().await? {
+    for ListedToken { token, owner, fault } in parts.tokens.tokens().await? {
         let optional = |at: Option<i64>| at.map_or(Value::Null, time);
         table.push(vec![
             json!(token.id),
             json!(owner.name),
             json!(owner.role),
-            json!(state(&token, owner.disabled, now)),
+            json!(fault.map_or_else(|| state(&token, owner.disabled, now).to_owned(), |fault| fault.to_string())),
             time(token.created_at),
             optional(token.expires_at),
             optional(token.last_used_at),

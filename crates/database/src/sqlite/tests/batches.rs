@@ -7,17 +7,23 @@ use super::super::{AuditSync, Effect};
 use super::{Scratch, creation, entry, next, row, sealed, write};
 
 /// Keeps the writer busy until the returned sender is used, so that what comes meanwhile is one batch.
-fn hold_the_writer(scratch: &Scratch) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+async fn hold_the_writer(scratch: &Scratch) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
     let (release, wait) = std::sync::mpsc::channel::<()>();
-    let database = scratch.database.clone();
     let wait = std::sync::Mutex::new(wait);
-    let held = tokio::spawn(async move {
-        let hold = move |_: &rusqlite::Connection| {
-            let _ = wait.lock().unwrap().recv();
-            Ok(())
-        };
-        database.write::<(), strongroom_domain::StoreError, _>(Effect::None, hold).await.unwrap();
+    let busy = std::sync::Arc::new(tokio::sync::Notify::new());
+    let database = scratch.database.clone();
+    let held = tokio::spawn({
+        let busy = busy.clone();
+        async move {
+            let hold = move |_: &rusqlite::Connection| {
+                busy.notify_one();
+                let _ = wait.lock().unwrap().recv();
+                Ok(())
+            };
+            database.write::<(), strongroom_domain::StoreError, _>(Effect::None, hold).await.unwrap();
+        }
     });
+    busy.notified().await;
     (release, held)
 }
 
@@ -35,7 +41,7 @@ async fn a_refused_request_in_a_batch_leaves_nothing_and_spoils_nobody_else() {
         ServiceWrite { sealed: vec![sealed(row.id, "/password", "1", b"good")], ..creation(row) }
     };
     let requests = vec![good("one"), name_taken, creation(row("existing")), good("two"), conflict, good("three")];
-    let (release, held) = hold_the_writer(&scratch);
+    let (release, held) = hold_the_writer(&scratch).await;
     let tasks: Vec<_> = requests
         .into_iter()
         .map(|request| {
@@ -71,7 +77,7 @@ async fn a_refused_request_in_a_batch_leaves_nothing_and_spoils_nobody_else() {
 #[tokio::test]
 async fn a_request_that_nobody_waits_for_is_not_done() {
     let scratch = Scratch::new();
-    let (release, held) = hold_the_writer(&scratch);
+    let (release, held) = hold_the_writer(&scratch).await;
     let database = scratch.database.clone();
     let given_up = tokio::spawn(async move { write(&database, creation(row("given-up"))).await });
     tokio::task::yield_now().await;
@@ -133,7 +139,7 @@ async fn synchronous(scratch: &Scratch) -> i64 {
 #[tokio::test]
 async fn a_batch_whose_transaction_ended_early_fails_as_a_whole_and_the_next_one_works() {
     let scratch = Scratch::new();
-    let (release, held) = hold_the_writer(&scratch);
+    let (release, held) = hold_the_writer(&scratch).await;
     let database = scratch.database.clone();
     let good = tokio::spawn(async move { write(&database, creation(row("good"))).await });
     tokio::task::yield_now().await;

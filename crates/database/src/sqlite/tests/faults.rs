@@ -198,3 +198,17 @@ async fn a_panic_in_one_request_ends_neither_reads_nor_writes() {
     scratch.create("after").await;
     assert!(scratch.find("after").await.is_some());
 }
+
+#[tokio::test]
+async fn an_orderly_end_saves_what_a_deleted_write_ahead_log_held() {
+    let scratch = Scratch::new();
+    scratch.create("before").await;
+    std::fs::remove_file(scratch.folder.path().join("strongroom.db-wal")).unwrap();
+    assert!(was_unavailable(&write(&scratch.database, creation(row("refused"))).await));
+    let Scratch { database, path, folder: _folder } = scratch;
+    drop(database);
+
+    let again = super::SqliteDatabase::open(&super::SqliteOptions::new(&path)).unwrap();
+
+    assert_eq!(again.scan(None, 10).await.unwrap().len(), 1);
+}

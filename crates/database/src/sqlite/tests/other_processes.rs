@@ -53,7 +53,7 @@ async fn many(database: &SqliteDatabase, prefix: &str) -> usize {
 async fn a_fresh_connection_of_the_writer_counts_as_a_change() {
     let scratch = Scratch::new();
 
-    scratch.database.0.reopenings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    scratch.database.0.unnoticed_changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 
     assert!(scratch.database.changed_elsewhere().await.unwrap());
     assert!(!scratch.database.changed_elsewhere().await.unwrap());

@@ -1,0 +1,58 @@
+# What developers and CI run; `make help` lists it. Needs a Rust toolchain, a C compiler, Python 3.11 and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build check fmt deny advisories test test-rust test-client test-tools bench clean-tools
+
+PYTHON ?= python3
+CARGO_DENY_VERSION := 0.20.2
+
+CACHE := $(CURDIR)/.cache
+CLIENT := $(CACHE)/client-venv
+# A cargo-deny of one's own is taken where there is one.
+DENY := PATH="$(CACHE)/tools/bin:$$PATH" cargo deny
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+run: ## Start the server on its default address, with its data in ./data
+	cargo run --locked
+
+build: ## Build the server, unoptimised, as the tests run it
+	cargo build --locked
+
+check: ## Formatting, clippy and documentation without a warning, and `deny` if it is installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@if $(DENY) --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+		else echo "Licences and sources of dependencies were not checked: 'make deny' installs what that needs."; fi
+
+fmt: ## Format all Rust code
+	cargo fmt --all
+
+deny: ## Licences, bans and sources of all dependencies; installs cargo-deny if it is missing (minutes)
+	@$(DENY) --version >/dev/null 2>&1 || \
+		cargo install --locked --root "$(CACHE)/tools" "cargo-deny@$(CARGO_DENY_VERSION)"
+	$(DENY) --all-features --log-level error check licenses bans sources
+
+advisories: ## Known security holes in dependencies; reads RustSec's database from GitHub
+	$(DENY) --all-features check advisories
+
+test: test-rust test-client ## Everything: Rust tests, then the real client against real databases
+
+test-rust: build ## The Rust tests alone
+	cargo test --workspace --locked
+
+test-client: build test-tools ## The tests with the real OpenMetadata client alone; ARGS goes to pytest
+	cd tests/client && PYTHONWARNINGS=ignore "$(CLIENT)/bin/python" -m pytest $(ARGS)
+
+test-tools: ## Install what the tests need and is missing: the client, MariaDB, PostgreSQL
+	PYTHON="$(PYTHON)" scripts/install-test-tools "$(CLIENT)"
+
+bench: ## Measure the server against a bare one (minutes)
+	scripts/bench
+
+clean-tools: ## Remove what `test-tools` and `deny` installed in this folder
+	rm -rf "$(CACHE)"
