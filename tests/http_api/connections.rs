@@ -242,3 +242,55 @@ fn a_service_account_key_given_under_both_spellings_is_refused() {
     assert!(faulty_paths(&answer).contains(&"connection.config.credentials.gcpConfig.privateKey".to_owned()));
     assert!(!answer.text.contains(CANARY));
 }
+
+#[test]
+fn odd_keys_of_free_maps_work_in_every_view() {
+    let server = Server::start();
+    let long = format!("{}password", "x".repeat(20_000));
+    let keys = [
+        "password",
+        "Password",
+        "pass word",
+        "pass/word",
+        "pass~word",
+        "~1password",
+        "password.",
+        "password/",
+        "/password",
+        "",
+        "0",
+        "-",
+        "config",
+        "p\u{e4}ssword \u{1f600} token",
+        "token\n\r\t\"",
+        "token%2F",
+        "token[0]",
+        "secret:token",
+        &long,
+    ];
+    let secret = |number: usize| format!("{CANARY} {number}");
+    let map: serde_json::Map<_, _> =
+        keys.iter().enumerate().map(|(number, key)| ((*key).to_owned(), json!({"token": secret(number)}))).collect();
+    let body = with_config(&json!({"username": "reader", "hostPort": "db:1", "connectionArguments": map}));
+    server.post(DATABASES, &server.admin(), &body).expect(201);
+    let mut references = std::collections::BTreeSet::new();
+    for view in ["plaintext", "masked", "references"] {
+        let read = server.get(&format!("{DATABASES}/name/shop?view={view}"), &server.admin());
+        let arguments = read.expect(200)["connection"]["config"]["connectionArguments"].clone();
+        for (number, key) in keys.iter().enumerate() {
+            let value = arguments[*key]["token"].as_str().unwrap();
+            match view {
+                "plaintext" => assert_eq!(value, secret(number), "{key:?}"),
+                "masked" => assert_eq!(value, "*********", "{key:?}"),
+                _ => assert!(references.insert(value.to_owned()) && value.len() < 530, "{key:?}: {value}"),
+            }
+        }
+        let unresolved = read.header("strongroom-unresolved-references");
+        assert!(unresolved.len() < 5_000 && unresolved.is_empty() == (view != "references"), "{unresolved}");
+        let mut sent = body.clone();
+        sent["connection"] = read.json()["connection"].clone();
+        let again = server.put(DATABASES, &server.admin(), &sent);
+        assert_eq!(again.header("x-openmetadata-change"), "entityNoChange", "{view}: {:.300}", again.text);
+    }
+    assert!(!holds(&database_bytes(&server), CANARY));
+}

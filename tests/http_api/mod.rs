@@ -3,6 +3,7 @@
 mod bad_input;
 mod connections;
 mod contract;
+mod known_wrong;
 mod lists;
 mod masks;
 mod names;
@@ -12,6 +13,7 @@ mod roles;
 mod stubs;
 mod tokens;
 mod views;
+mod writes;
 
 use serde_json::{Value, json};
 

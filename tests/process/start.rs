@@ -96,8 +96,8 @@ fn a_second_server_on_the_same_file_is_refused_with_a_line_that_says_who_has_it(
     for data in [server.data(), link] {
         let second = strongroom(server.directory.path(), &[], &["--port", "0", "--data-dir", data.to_str().unwrap()]);
 
-        let line = refusal(&second);
-        assert!(line.contains(&format!("(pid {} on ", server.pid())), "{line}");
+        let refused = refusal(&second);
+        assert!(refused.contains(&format!("(pid {} on ", server.pid())), "{refused}");
     }
     server.get(DATABASES, &server.admin()).expect(200);
 }

@@ -82,18 +82,18 @@ fn letters_and_digits(key: &str) -> String {
     key.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The words of a key, split at punctuation and before capitals.
+/// The words of a key, split at punctuation and digits and before capitals.
 fn words(key: &str) -> impl Iterator<Item = String> {
     let mut spaced = String::with_capacity(key.len() + 4);
     let mut after_small = false;
     for character in key.chars() {
-        if character.is_uppercase() && after_small || !character.is_alphanumeric() {
+        if character.is_uppercase() && after_small || !character.is_alphabetic() {
             spaced.push(' ');
         }
         after_small = character.is_lowercase();
         spaced.extend(character.to_lowercase());
     }
-    spaced.split(|character: char| !character.is_alphanumeric()).map(str::to_owned).collect::<Vec<_>>().into_iter()
+    spaced.split(|character: char| !character.is_alphabetic()).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 #[cfg(test)]
@@ -108,6 +108,7 @@ mod tests {
     #[case("sasl.password")]
     #[case("db_pass")]
     #[case("dbPass")]
+    #[case("pass2")]
     #[case("X-Api-Key")]
     #[case("api_key")]
     #[case("Authorization")]

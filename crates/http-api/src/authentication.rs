@@ -4,12 +4,10 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use strongroom_domain::{AccessError, Admin, Caller, Origin};
 
 use crate::error::ApiError;
@@ -28,21 +26,13 @@ impl Authenticated {
 }
 
 /// Verifies the token of a request under `/api` before anything else is looked at.
-pub(crate) async fn authenticate(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    if !request.uri().path().starts_with("/api") {
-        return next.run(request).await;
+pub(crate) async fn authenticate(state: &ApiState, request: &mut Request) -> Result<(), ApiError> {
+    if request.uri().path().starts_with("/api") {
+        let token = bearer_token(request.headers()).ok_or(AccessError::Unauthenticated)?;
+        let caller = state.tokens.authenticate(token).await?;
+        request.extensions_mut().insert(Authenticated(caller));
     }
-    let caller = match bearer_token(request.headers()) {
-        Some(token) => state.tokens.authenticate(token).await,
-        None => Err(AccessError::Unauthenticated),
-    };
-    match caller {
-        Ok(caller) => {
-            request.extensions_mut().insert(Authenticated(caller));
-            next.run(request).await
-        }
-        Err(error) => ApiError::from(error).into_response(),
-    }
+    Ok(())
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! Bodies: bounded, of the right media type, and strict JSON.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,6 +12,12 @@ use strongroom_domain::parse_json;
 
 use crate::error::ApiError;
 use crate::state::ApiState;
+
+/// How much of a body that is too long is read past, in bytes, so that its sender comes to read the answer.
+const LONGEST_READ_PAST: usize = 16 * 1024 * 1024;
+
+/// For how long: a sender that stalls gets its answer then.
+const TIME_TO_READ_PAST: Duration = Duration::from_secs(1);
 
 /// The body of a request as JSON (`application/json`).
 #[derive(Debug)]
@@ -52,10 +60,16 @@ fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {
     given.and_then(|given| given.split(';').next()).is_some_and(|given| given.trim().eq_ignore_ascii_case(media_type))
 }
 
-async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(body, limit).collect().await {
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(&mut body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
+            // A client that still sends would find the connection closed instead of the answer.
+            let rest = async {
+                let mut rest = Limited::new(body, LONGEST_READ_PAST);
+                while let Some(Ok(_)) = rest.frame().await {}
+            };
+            let _ = tokio::time::timeout(TIME_TO_READ_PAST, rest).await;
             let message = format!("the body is longer than {limit} bytes (server.maxBodyBytes)");
             Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message))
         }

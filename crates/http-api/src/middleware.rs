@@ -1,4 +1,4 @@
-//! Around every request: its id, its deadline, a net for panics, and one log line.
+//! Around every request: its id, its deadline, who asks, a net for panics, and one log line.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use crate::authentication::authenticate;
 use crate::error::ApiError;
 use crate::state::ApiState;
 
@@ -30,7 +31,13 @@ pub(crate) async fn around(State(state): State<ApiState>, mut request: Request, 
     let id = request_id(&request);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let handled = async {
+        match authenticate(&state, &mut request).await {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    let handled = AssertUnwindSafe(handled).catch_unwind();
     let outcome = tokio::time::timeout(state.settings.request_timeout, handled).await;
     let mut response = match outcome {
         Ok(Ok(response)) => response,

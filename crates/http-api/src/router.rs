@@ -8,10 +8,7 @@ use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::state::ApiState;
-use crate::{
-    audit, authentication, catalog_stubs, connection_types, health, middleware, openapi, services, services_by_name,
-    tokens,
-};
+use crate::{audit, catalog_stubs, connection_types, health, middleware, openapi, services, services_by_name, tokens};
 
 /// Every route with its documentation.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
@@ -48,7 +45,6 @@ pub fn router(state: ApiState) -> Router {
     router
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(state.clone(), authentication::authenticate))
         .layer(from_fn_with_state(state.clone(), middleware::around))
         .with_state(state)
 }

@@ -24,6 +24,9 @@ const UNRESOLVED: HeaderName = HeaderName::from_static("strongroom-unresolved-re
 /// Says what a write did, in the catalog's words.
 const CHANGE: HeaderName = HeaderName::from_static("x-openmetadata-change");
 
+/// How long a header of ours is at most, in bytes, but for a few words.
+const LONGEST_HEADER: usize = 4_096;
+
 fn json_answer(status: StatusCode, view: View, body: String) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (VIEW, view_value(view))];
     (status, headers, body).into_response()
@@ -41,7 +44,7 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// One service.
 pub(crate) fn service(answer: ServiceAnswer) -> Response {
-    let (etag, unresolved) = (answer.etag(), answer.unresolved.join(", "));
+    let (etag, unresolved) = (answer.etag(), shortened(&answer.unresolved));
     let mut response = json_answer(StatusCode::OK, answer.view, answer.body);
     put(response.headers_mut(), header::ETAG, &etag);
     if !unresolved.is_empty() {
@@ -49,6 +52,21 @@ pub(crate) fn service(answer: ServiceAnswer) -> Response {
         put(response.headers_mut(), UNRESOLVED, &unresolved);
     }
     response
+}
+
+/// Paths as a header can carry them: in ASCII, and no more than clients read.
+fn shortened(paths: &[String]) -> String {
+    let mut text = String::new();
+    for (number, path) in paths.iter().enumerate() {
+        let path = path.escape_default().to_string();
+        let separator = if number > 0 { ", " } else { "" };
+        if text.len() + path.len() > LONGEST_HEADER {
+            return format!("{text}{separator}and {} more", paths.len() - number);
+        }
+        text.push_str(separator);
+        text.push_str(&path);
+    }
+    text
 }
 
 /// What a write did, and the service as it now is.

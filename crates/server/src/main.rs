@@ -8,6 +8,7 @@ mod data_directory;
 mod first_admin;
 mod http_server;
 mod logging;
+mod open_connections;
 mod process_limits;
 mod system_clock;
 mod wiring;

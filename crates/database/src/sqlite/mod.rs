@@ -196,14 +196,12 @@ impl SqliteDatabase {
             queue.send(Box::new(request)).await.map_err(|_| dropped())?;
             answer.await.map_err(|_| dropped())
         };
-        match tokio::time::timeout_at(answer_by.into(), answered).await {
-            Ok(outcome) => outcome?,
-            Err(_) => {
-                // It may have been done just now: see the writer, which counts those done later.
-                self.0.unnoticed_changes.fetch_add(1, Ordering::Relaxed);
-                Err(E::from(too_slow(self.0.answer_timeout)))
-            }
+        if let Ok(outcome) = tokio::time::timeout_at(answer_by.into(), answered).await {
+            return outcome?;
         }
+        // It may have been done just now: see the writer, which counts those done later.
+        self.0.unnoticed_changes.fetch_add(1, Ordering::Relaxed);
+        Err(E::from(too_slow(self.0.answer_timeout)))
     }
 }
 

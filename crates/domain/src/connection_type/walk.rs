@@ -227,7 +227,10 @@ impl Walk<'_> {
             if other.known_keys > best.known_keys {
                 std::mem::swap(&mut best, &mut other);
             }
-            best.also_hides(other.secrets);
+            // One that knows no key of the value is a map of anything, for values that no other alternative knows.
+            if other.known_keys > 0 || best.known_keys == 0 {
+                best.also_hides(other.secrets);
+            }
         }
         best
     }

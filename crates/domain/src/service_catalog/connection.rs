@@ -18,6 +18,9 @@ use crate::secrets_manager::{SealedSecret, SecretsErrorKind};
 use crate::service::Family;
 use crate::service_store::{ClaimedName, HeldName, NameChanges, StoredService};
 
+/// How many secrets one connection may hold: far more than any has, and few enough to be looked through.
+const MOST_SECRETS: usize = 1_000;
+
 /// A connection ready to be stored, and what its storing brings along.
 #[derive(Debug, Default)]
 pub(super) struct PlacedConnection {
@@ -54,6 +57,10 @@ impl ServiceCatalog {
         let connection_type =
             self.types.find(owner.family, owner.service_type).map_err(|error| fault_of_type(&error))?;
         let reading = connection_type.check(config, self.types.words())?;
+        if reading.secrets.len() > MOST_SECRETS {
+            let message = format!("holds {} secrets; a connection has at most {MOST_SECRETS}", reading.secrets.len());
+            return Err(Faults::one("connection.config", message).into());
+        }
         let mut connection = json!({ "config": reading.config });
         let stored = before.and_then(|it| Some(Before { connection: it.connection()?, index: &it.index }));
         let taken = take_secrets(&mut connection, reading.secrets, stored)?;

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use strongroom_database::{DatabaseLock, SqliteDatabase};
 use strongroom_domain::Clock;
 use strongroom_http_api::{ApiSettings, ApiState, Readiness, router};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::change_watch;
@@ -29,7 +28,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let _lock = DatabaseLock::acquire(&config.database.path)?;
     let application = assemble(&config, Purpose::Server).await?;
     let address = SocketAddr::new(config.server.host, config.server.port);
-    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let listener = http_server::listen(address).with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
     let router = router(api_state(&config, &application));
     let shutdown = shutdown_signal()?;

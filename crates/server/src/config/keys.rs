@@ -151,7 +151,7 @@ pub(super) const KEYS: &[Key] = &[
         variable: None,
         flag: None,
         default: "1024",
-        meaning: "Connections open at once, 1 to 65536; further ones wait.",
+        meaning: "Connections open at once, 1 to 65536; where more come, the oldest that asks nothing is closed.",
         set: |config, value| put(&mut config.server.max_connections, integer(value, 1..=65_536)),
         show: |config| Some(config.server.max_connections.to_string()),
     },
