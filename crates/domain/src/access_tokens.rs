@@ -9,7 +9,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::audit::{AuditAction, AuditEntry, Origin};
-use crate::caller::{Admin, Caller, Principal, PrincipalKind, Role};
+use crate::caller::{Caller, Principal, PrincipalKind, Role};
 use crate::clock::Clock;
 use crate::guarded_cache::GuardedCache;
 use crate::principal_store::{PrincipalRow, PrincipalStore, PrincipalWriteError, TokenRow};
@@ -316,11 +316,6 @@ impl AccessTokens {
         let written = self.store.update_token(signed_token(&*self.signer, revoked), expected, Some(entry)).await;
         self.cache.clear();
         Ok(written?)
-    }
-
-    /// Revokes a token over the API, where only an admin may.
-    pub async fn revoke_as(&self, admin: Admin<'_>, id: Uuid, origin: &Origin) -> Result<(), AccessError> {
-        self.revoke(id, (admin.name(), origin)).await
     }
 
     fn entry(&self, actor: &str, origin: &Origin, action: AuditAction, (id, subject): (Uuid, &str)) -> AuditEntry {

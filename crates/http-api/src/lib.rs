@@ -17,6 +17,7 @@ mod services;
 mod services_by_name;
 mod state;
 mod target;
+mod to_the_end;
 mod tokens;
 
 pub use health::Readiness;

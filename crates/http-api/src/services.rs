@@ -1,15 +1,12 @@
 //! Services by family and id.
 
-use std::future::Future;
-
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::Value;
 use strongroom_domain::{
-    CatalogError, DeleteOptions, EntityVersion, Family, ListRequest, PageRequest, ReadRequest, WriteAnswer,
-    WriteRequest,
+    DeleteOptions, EntityVersion, Family, ListRequest, PageRequest, ReadRequest, WriteAnswer, WriteRequest,
 };
 
 use crate::authentication::{Authenticated, RequestOrigin};
@@ -20,6 +17,7 @@ use crate::query::Parameters;
 use crate::service_answers::{cursor, deleted_async, page, restored_async, service, versions, written};
 use crate::state::ApiState;
 use crate::target::{TargetFamily, TargetService, parsed_id};
+use crate::to_the_end::to_the_end;
 
 /// How many services a list has when the client does not say.
 const DEFAULT_LIMIT: usize = 10;
@@ -49,19 +47,6 @@ impl WriteContext {
     fn request(&self, family: Family) -> WriteRequest<'_> {
         let if_match = self.if_match.clone();
         WriteRequest { caller: &self.caller.0, origin: &self.origin.0, family, if_match, base_url: &self.base_url.0 }
-    }
-}
-
-/// Runs a write to its end even when the client goes away, so that what was written is also noticed.
-async fn to_the_end<T: Send + 'static>(
-    write: impl Future<Output = Result<T, CatalogError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::spawn(write).await {
-        Ok(outcome) => outcome.map_err(ApiError::from),
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_cancelled) => Err(ApiError::unavailable("the server is stopping; try again")),
-        },
     }
 }
 

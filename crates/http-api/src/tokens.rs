@@ -10,6 +10,7 @@ use crate::authentication::{Authenticated, RequestOrigin};
 use crate::error::ApiError;
 use crate::state::ApiState;
 use crate::target::parsed_id;
+use crate::to_the_end::to_the_end;
 
 /// Lists tokens, newest first: whose they are and how long they are valid, never the token.
 #[utoipa::path(get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "tokens",
@@ -48,8 +49,9 @@ pub(crate) async fn revoke(
     RequestOrigin(origin): RequestOrigin,
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
-    let admin = caller.admin()?;
+    caller.admin()?;
     let id = parsed_id(uri.path().rsplit('/').next().unwrap_or_default())?;
-    state.tokens.revoke_as(admin, id, &origin).await?;
+    let admin = caller.0;
+    to_the_end(async move { state.tokens.revoke(id, (admin.name(), &origin)).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

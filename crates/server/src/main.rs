@@ -20,6 +20,10 @@ use clap::Parser;
 use crate::cli::Cli;
 use crate::config::{Config, Sources};
 
+/// Requests allocate often and briefly, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = process_limits::refuse_core_dumps() {

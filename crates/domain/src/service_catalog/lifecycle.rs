@@ -86,6 +86,7 @@ impl ServiceCatalog {
         admin(request.caller)?;
         let stored = self.find_stored(request.family, &ServiceKey::Id(id)).await?;
         let stored = stored.ok_or(CatalogError::NotFound(request.family.entity_type()))?;
+        check_match(request, &stored.row)?;
         if !stored.row.deleted {
             return Err(crate::fault::Faults::one("id", "names a service that is not deleted").into());
         }
