@@ -42,7 +42,7 @@ pub(crate) async fn list(
         before_sequence: parameters.time("after")?,
         limit,
     };
-    let page = state.audit.page(query).await?;
+    let page = state.shared().audit.page(query).await?;
     let paging = page.next.map_or_else(|| json!({}), |next| json!({ "after": next.to_string() }));
     Ok(Json(json!({ "data": page.entries, "paging": paging })))
 }

@@ -29,7 +29,7 @@ impl Authenticated {
 pub(crate) async fn authenticate(state: &ApiState, request: &mut Request) -> Result<(), ApiError> {
     if request.uri().path().starts_with("/api") {
         let token = bearer_token(request.headers()).ok_or(AccessError::Unauthenticated)?;
-        let caller = state.tokens.authenticate(token).await?;
+        let caller = state.shared().tokens.authenticate(token).await?;
         request.extensions_mut().insert(Authenticated(caller));
     }
     Ok(())
@@ -56,7 +56,7 @@ impl FromRequestParts<ApiState> for RequestOrigin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
-        let address = client_address(&parts.headers, &parts.extensions, &state.settings);
+        let address = client_address(&parts.headers, &parts.extensions, &state.shared().settings);
         let address = address.map(|address| address.to_string()).unwrap_or_default();
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
         Ok(Self(Origin { address, request_id }))

@@ -16,7 +16,7 @@ impl FromRequestParts<ApiState> for BaseUrl {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
-        if let Some(url) = &state.settings.public_url {
+        if let Some(url) = &state.shared().settings.public_url {
             return Ok(Self(url.clone()));
         }
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -25,7 +25,7 @@ impl FromRequestParts<ApiState> for BaseUrl {
         };
         let host = header(HOST.as_str()).filter(is_authority).unwrap_or("localhost");
         let peer = parts.extensions.get::<PeerAddress>();
-        let is_trusted = peer.is_some_and(|peer| state.settings.trusts(peer.0.ip()));
+        let is_trusted = peer.is_some_and(|peer| state.shared().settings.trusts(peer.0.ip()));
         let is_https = is_trusted && header("x-forwarded-proto") == Some("https");
         let scheme = if is_https { "https" } else { "http" };
         Ok(Self(format!("{scheme}://{host}")))

@@ -48,7 +48,7 @@ async fn read(request: Request, state: &ApiState, media_type: &'static str) -> R
         let message = format!("the body must be sent with the header `Content-Type: {media_type}`");
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupportedMediaType", message));
     }
-    let bytes = collect(request.into_body(), state.settings.max_body_bytes).await?;
+    let bytes = collect(request.into_body(), state.shared().settings.max_body_bytes).await?;
     if bytes.is_empty() {
         return Err(ApiError::invalid("body", "is empty; JSON is needed"));
     }

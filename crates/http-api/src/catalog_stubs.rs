@@ -16,9 +16,9 @@ use crate::state::ApiState;
         (status = 401, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn version(State(state): State<ApiState>) -> Json<Value> {
     Json(json!({
-        "version": state.settings.catalog_version,
+        "version": state.shared().settings.catalog_version,
         "revision": concat!("strongroom-", env!("CARGO_PKG_VERSION")),
-        "timestamp": state.settings.started_at,
+        "timestamp": state.shared().settings.started_at,
     }))
 }
 

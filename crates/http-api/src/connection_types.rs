@@ -20,7 +20,7 @@ pub(crate) async fn list(State(state): State<ApiState>) -> Json<Value> {
 }
 
 fn family_value(state: &ApiState, family: Family) -> Value {
-    json!({ "family": family, "route": family.route(), "serviceTypes": state.catalog.types().service_types(family) })
+    json!({ "family": family, "route": family.route(), "serviceTypes": state.shared().catalog.types().service_types(family) })
 }
 
 /// Lists the service types of a family.
@@ -39,7 +39,7 @@ pub(crate) async fn list_family(State(state): State<ApiState>, uri: Uri) -> Resu
         (status = 401, body = crate::openapi::ErrorBody), (status = 404, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn get(State(state): State<ApiState>, uri: Uri) -> Result<Json<Value>, ApiError> {
     let (family, name) = family_at(&uri)?;
-    match state.catalog.types().find(family, &name) {
+    match state.shared().catalog.types().find(family, &name) {
         Ok(connection_type) => Ok(Json(connection_type.schema().clone())),
         Err(ConnectionTypeError::WithoutConnection) => {
             Err(ApiError::not_found("services of this type have no connection"))
@@ -69,11 +69,11 @@ pub(crate) async fn test_connection_definition(
     let name = uri.path().strip_prefix("/api/v1/services/testConnectionDefinitions/name/").unwrap_or_default();
     let name = decoded(name.split_once("&include=").map_or(name, |(name, _)| name))?;
     let name = name.trim_matches('"');
-    let types = state.catalog.types();
+    let types = state.shared().catalog.types();
     let is_type = |service_type: &str| {
         let exists = |family| !matches!(types.find(family, service_type), Err(ConnectionTypeError::Unknown { .. }));
         Family::ALL.into_iter().any(exists)
     };
-    let definition = state.definitions.find(name, is_type);
+    let definition = state.shared().definitions.find(name, is_type);
     definition.map(Json).ok_or_else(|| ApiError::not_found("there is no test-connection definition of this name"))
 }

@@ -28,7 +28,7 @@ pub(crate) async fn healthz() -> Json<Value> {
     responses((status = 200, description = "Ready", body = Object),
         (status = 503, description = "Not ready, and why", body = Object)))]
 pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<Value>) {
-    let faults = state.readiness.faults().await;
+    let faults = state.shared().readiness.faults().await;
     if faults.is_empty() {
         return (StatusCode::OK, Json(json!({ "status": "ok" })));
     }
@@ -46,7 +46,7 @@ pub(crate) async fn secrets_manager(
     State(state): State<ApiState>,
     caller: Authenticated,
 ) -> Result<Json<Value>, ApiError> {
-    let health = state.catalog.secrets_health(caller.admin()?).await?;
+    let health = state.shared().catalog.secrets_health(caller.admin()?).await?;
     let is_healthy = health.fault.is_none() && health.unreadable.is_empty();
     let unreadable: Vec<_> = health
         .unreadable

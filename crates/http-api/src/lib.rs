@@ -22,5 +22,5 @@ mod tokens;
 
 pub use health::Readiness;
 pub use openapi::document as openapi_document;
-pub use router::router;
+pub use router::Api;
 pub use state::{ApiSettings, ApiState, PeerAddress};

@@ -1,8 +1,9 @@
 //! All routes.
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,13 +41,24 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 /// The whole API, with everything around it.
-pub fn router(state: ApiState) -> Router {
-    let (router, _) = routes().split_for_parts();
-    router
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(state.clone(), middleware::around))
-        .with_state(state)
+#[derive(Clone)]
+pub struct Api {
+    state: ApiState,
+    router: Router,
+}
+
+impl Api {
+    /// The API over this state.
+    pub fn new(state: ApiState) -> Self {
+        let (router, _) = routes().split_for_parts();
+        let router = router.fallback(nothing_here).method_not_allowed_fallback(wrong_method).with_state(state.clone());
+        Self { state, router }
+    }
+
+    /// Answers a request; whatever goes wrong is an answer too.
+    pub async fn answer(&self, request: Request) -> Response {
+        middleware::around(&self.state, self.router.clone(), request).await
+    }
 }
 
 async fn nothing_here() -> ApiError {

@@ -74,7 +74,7 @@ pub(crate) async fn list(
     let page_request = PageRequest { cursor: cursor(&parameters)?, limit };
     let (include, view) = (parameters.include()?, parameters.view()?);
     let request = ListRequest { family, include, view, page: page_request };
-    Ok(page(state.catalog.list(&caller, &origin, &base_url, request).await?))
+    Ok(page(state.shared().catalog.list(&caller, &origin, &base_url, request).await?))
 }
 
 /// Creates a service.
@@ -91,7 +91,8 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let base_url = context.base_url.clone();
-    let answer = to_the_end(async move { state.catalog.create(&context.request(family), &body).await }).await?;
+    let answer =
+        to_the_end(async move { state.shared().catalog.create(&context.request(family), &body).await }).await?;
     Ok(written(answer, family, &base_url))
 }
 
@@ -110,7 +111,7 @@ pub(crate) async fn put(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let base_url = context.base_url.clone();
-    let answer = to_the_end(async move { state.catalog.put(&context.request(family), &body).await }).await?;
+    let answer = to_the_end(async move { state.shared().catalog.put(&context.request(family), &body).await }).await?;
     Ok(written(answer, family, &base_url))
 }
 
@@ -136,7 +137,7 @@ pub(crate) async fn get(
 ) -> Result<Response, ApiError> {
     parameters.check_fields()?;
     let request = ReadRequest { family, key, include: parameters.include()?, view: parameters.view()? };
-    Ok(service(state.catalog.get(&caller, &origin, &base_url, request).await?))
+    Ok(service(state.shared().catalog.get(&caller, &origin, &base_url, request).await?))
 }
 
 /// Patches a service.
@@ -154,7 +155,8 @@ pub(crate) async fn patch(
     PatchBody(body): PatchBody,
 ) -> Result<Response, ApiError> {
     let base_url = context.base_url.clone();
-    let answer = to_the_end(async move { state.catalog.patch(&context.request(family), &key, &body).await }).await?;
+    let answer =
+        to_the_end(async move { state.shared().catalog.patch(&context.request(family), &key, &body).await }).await?;
     Ok(written(answer, family, &base_url))
 }
 
@@ -201,7 +203,7 @@ async fn delete_service(
 ) -> Result<WriteAnswer, ApiError> {
     parameters.flag("recursive")?;
     let options = DeleteOptions { hard: parameters.flag("hardDelete")? };
-    to_the_end(async move { state.catalog.delete(&context.request(family), &key, options).await }).await
+    to_the_end(async move { state.shared().catalog.delete(&context.request(family), &key, options).await }).await
 }
 
 /// Brings a soft-deleted service back.
@@ -224,7 +226,7 @@ pub(crate) async fn restore(
     let id = body.get("id").and_then(Value::as_str).ok_or_else(|| ApiError::invalid("id", "is required: a UUID"))?;
     let id = parsed_id(id)?;
     let base_url = context.base_url.clone();
-    let answer = to_the_end(async move { state.catalog.restore(&context.request(family), id).await }).await?;
+    let answer = to_the_end(async move { state.shared().catalog.restore(&context.request(family), id).await }).await?;
     Ok(if as_job { restored_async(&answer) } else { written(answer, family, &base_url) })
 }
 
@@ -243,7 +245,7 @@ pub(crate) async fn list_versions(
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let view = parameters.view()?;
-    let answer = state.catalog.versions(&caller, &base_url, target.family, target.id()?, view).await?;
+    let answer = state.shared().catalog.versions(&caller, &base_url, target.family, target.id()?, view).await?;
     Ok(versions(&answer, target.family))
 }
 
@@ -267,7 +269,7 @@ pub(crate) async fn get_version(
     let version = EntityVersion::parse(last);
     let version = version.ok_or_else(|| ApiError::invalid("version", "must be a version such as 0.1"))?;
     let subject = (target.family, target.id()?);
-    Ok(service(state.catalog.version(&caller, &base_url, subject, version, parameters.view()?).await?))
+    Ok(service(state.shared().catalog.version(&caller, &base_url, subject, version, parameters.view()?).await?))
 }
 
 /// Stores the result of a test connection; secrets in its messages are masked.
@@ -285,6 +287,6 @@ pub(crate) async fn put_test_result(
 ) -> Result<Response, ApiError> {
     let (family, id) = (target.family, target.id()?);
     let base_url = context.base_url.clone();
-    let write = async move { state.catalog.put_test_result(&context.request(family), id, body).await };
+    let write = async move { state.shared().catalog.put_test_result(&context.request(family), id, body).await };
     Ok(written(to_the_end(write).await?, family, &base_url))
 }

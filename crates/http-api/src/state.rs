@@ -26,15 +26,18 @@ pub struct ApiSettings {
     pub started_at: SystemTimestamp,
 }
 
-/// What handlers share.
+/// What handlers share. Cloned for each request, so that it is one pointer.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(Arc<Shared>);
+
+/// See [`ApiState`].
+pub(crate) struct Shared {
     pub(crate) catalog: Arc<ServiceCatalog>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) readiness: Arc<dyn Readiness>,
-    pub(crate) definitions: Arc<TestConnectionDefinitions>,
-    pub(crate) settings: Arc<ApiSettings>,
+    pub(crate) definitions: TestConnectionDefinitions,
+    pub(crate) settings: ApiSettings,
 }
 
 impl ApiState {
@@ -46,8 +49,12 @@ impl ApiState {
         readiness: Arc<dyn Readiness>,
         settings: ApiSettings,
     ) -> Self {
-        let definitions = Arc::new(TestConnectionDefinitions::load());
-        Self { catalog, tokens, audit, readiness, definitions, settings: Arc::new(settings) }
+        let definitions = TestConnectionDefinitions::load();
+        Self(Arc::new(Shared { catalog, tokens, audit, readiness, definitions, settings }))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
     }
 }
 

@@ -18,7 +18,7 @@ use crate::to_the_end::to_the_end;
         (status = 403, body = crate::openapi::ErrorBody)))]
 pub(crate) async fn list(State(state): State<ApiState>, caller: Authenticated) -> Result<Json<Value>, ApiError> {
     caller.admin()?;
-    let tokens = state.tokens.tokens().await?;
+    let tokens = state.shared().tokens.tokens().await?;
     let data: Vec<_> = tokens
         .into_iter()
         .map(|ListedToken { token, owner, fault }| {
@@ -52,6 +52,6 @@ pub(crate) async fn revoke(
     caller.admin()?;
     let id = parsed_id(uri.path().rsplit('/').next().unwrap_or_default())?;
     let admin = caller.0;
-    to_the_end(async move { state.tokens.revoke(id, (admin.name(), &origin)).await }).await?;
+    to_the_end(async move { state.shared().tokens.revoke(id, (admin.name(), &origin)).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,18 +1,18 @@
 //! The accept loop: our own, since each connection needs a header timeout and their number a bound.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use strongroom_http_api::PeerAddress;
+use strongroom_http_api::{Api, PeerAddress};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tower::ServiceExt;
 
 use crate::config::ServerConfig;
 use crate::open_connections::{OpenConnections, Place};
@@ -33,15 +33,10 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `shutdown` ends, then lets running requests finish for as long as the configuration allows.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    config: &ServerConfig,
-    shutdown: impl Future<Output = ()>,
-) {
+pub(crate) async fn serve(listener: TcpListener, api: Api, config: &ServerConfig, shutdown: impl Future<Output = ()>) {
     let connections = OpenConnections::new(config.max_connections);
     tokio::select! {
-        () = accept(&listener, &router, config, &connections) => {}
+        () = accept(&listener, &api, config, &connections) => {}
         () = shutdown => {}
     }
     drop(listener);
@@ -50,7 +45,7 @@ pub(crate) async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener, router: &Router, config: &ServerConfig, connections: &OpenConnections) {
+async fn accept(listener: &TcpListener, api: &Api, config: &ServerConfig, connections: &OpenConnections) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -61,23 +56,23 @@ async fn accept(listener: &TcpListener, router: &Router, config: &ServerConfig, 
             }
         };
         let Some(place) = connections.place().await else { return };
-        tokio::spawn(serve_one(stream, peer, router.clone(), config.header_timeout, place));
+        tokio::spawn(serve_one(stream, peer, api.clone(), config.header_timeout, place));
     }
 }
 
 /// Serves one connection until it ends, or until it is told to leave: then at once where no request ever came, else
 /// when the client has its answer.
-async fn serve_one(stream: TcpStream, peer: SocketAddr, router: Router, header_timeout: Duration, place: Place) {
+async fn serve_one(stream: TcpStream, peer: SocketAddr, api: Api, header_timeout: Duration, place: Place) {
     let _ = stream.set_nodelay(true);
     let activity = &place.activity;
     let service = service_fn(|mut request: Request<Incoming>| {
         let running = activity.begin();
         request.extensions_mut().insert(PeerAddress(peer));
-        let answered = router.clone().oneshot(request);
+        let answered = api.answer(request.map(Body::new));
         async move {
             let answer = answered.await;
             drop(running);
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = hyper::server::conn::http1::Builder::new()

@@ -9,7 +9,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use strongroom_database::{DatabaseLock, SqliteDatabase};
 use strongroom_domain::Clock;
-use strongroom_http_api::{ApiSettings, ApiState, Readiness, router};
+use strongroom_http_api::{Api, ApiSettings, ApiState, Readiness};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::change_watch;
@@ -30,13 +30,13 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let address = SocketAddr::new(config.server.host, config.server.port);
     let listener = http_server::listen(address).with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
-    let router = router(api_state(&config, &application));
+    let api = Api::new(api_state(&config, &application));
     let shutdown = shutdown_signal()?;
     tracing::info!(server.address = %address, secrets_manager.kind = application.secrets.kind(),
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "ready");
     greet(&config, &application, address);
     tokio::select! {
-        () = http_server::serve(listener, router, &config.server, shutdown) => {}
+        () = http_server::serve(listener, api, &config.server, shutdown) => {}
         () = change_watch::watch(&application) => {}
     }
     tracing::info!("stopped");
