@@ -33,7 +33,7 @@ pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) 
     match command {
         Command::Serve(_) => serve::run(config).await,
         Command::Check => check::run(&config, output).await,
-        Command::Config(command) => config::run(&command, &config, output),
+        Command::Config(command) => config::run(command, &config, output),
         Command::User(command) => principals::user(&parts(&config).await?, command, output).await,
         Command::Bot(command) => principals::bot(&parts(&config).await?, command, output).await,
         Command::Token(command) => tokens::run(&parts(&config).await?, command, output).await,

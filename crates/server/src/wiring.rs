@@ -130,7 +130,7 @@ fn own_types(directory: &Path) -> std::io::Result<Vec<(String, String)>> {
         for file in std::fs::read_dir(folder.path())? {
             let file = file?;
             let path = format!("{}/{}", folder.file_name().to_string_lossy(), file.file_name().to_string_lossy());
-            if path.ends_with(".json") {
+            if file.path().extension().is_some_and(|extension| extension == "json") {
                 files.push((path, std::fs::read_to_string(file.path())?));
             }
         }
