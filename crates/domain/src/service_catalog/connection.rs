@@ -300,6 +300,11 @@ impl Names {
 }
 
 impl PlacedConnection {
+    /// The stored connection, as it is.
+    pub(super) fn as_stored(loaded: &LoadedService) -> Self {
+        Self { connection: loaded.connection().cloned(), index: loaded.index.clone(), ..Self::default() }
+    }
+
     /// No connection: whatever was stored goes.
     pub(super) fn none(owner: Uuid, before: Option<&LoadedService>) -> Self {
         let mut placed = Self::default();

@@ -103,11 +103,7 @@ impl ServiceCatalog {
     ) -> Result<WriteAnswer, CatalogError> {
         let mut entity = loaded.entity.clone();
         entity.insert("deleted".to_owned(), deleted.into());
-        let placed = PlacedConnection {
-            connection: loaded.connection().cloned(),
-            index: loaded.index.clone(),
-            ..PlacedConnection::default()
-        };
+        let placed = PlacedConnection::as_stored(loaded);
         self.save(request, Draft { entity, placed, action, change }, Replaces::Service(loaded)).await
     }
 

@@ -54,11 +54,7 @@ impl ServiceCatalog {
         let loaded = self.load_live(request, &key).await?;
         let mut entity = loaded.entity.clone();
         entity.insert("testConnectionResult".to_owned(), result);
-        let placed = PlacedConnection {
-            connection: loaded.connection().cloned(),
-            index: loaded.index.clone(),
-            ..PlacedConnection::default()
-        };
+        let placed = PlacedConnection::as_stored(&loaded);
         let draft = Draft { entity, placed, action: AuditAction::TestResult, change: Change::Updated };
         self.save(request, draft, Replaces::Service(&loaded)).await
     }

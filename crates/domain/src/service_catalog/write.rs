@@ -160,11 +160,7 @@ impl ServiceCatalog {
         let owner = Owner { id: loaded.row.id, family: request.family, name, service_type };
         match config {
             Some(config) => self.place(request.caller, owner, config, Some(loaded)).await,
-            None => Ok(PlacedConnection {
-                connection: loaded.connection().cloned(),
-                index: loaded.index.clone(),
-                ..PlacedConnection::default()
-            }),
+            None => Ok(PlacedConnection::as_stored(loaded)),
         }
     }
 
