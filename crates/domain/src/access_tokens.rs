@@ -33,14 +33,14 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
-/// The form of a token: `strongroom_`, 40 random characters (238 bits), 6 of a checksum (CRC-32 in base 62), so that
-/// secret scanners find it: `strongroom_[0-9A-Za-z]{46}`.
+/// The form of a token: `strongroom_`, 38 random characters (226 bits), 6 of a checksum (CRC-32 in base 62), so that
+/// secret scanners find it: `strongroom_[0-9A-Za-z]{44}`. One block of SHA-256 holds 55 bytes: the whole of it.
 #[derive(Debug)]
 pub struct AccessToken;
 
 impl AccessToken {
     const PREFIX: &'static str = "strongroom_";
-    const RANDOM: usize = 40;
+    const RANDOM: usize = 38;
     const CHECKSUM: usize = 6;
 
     /// A new token.
@@ -328,8 +328,8 @@ impl AccessTokens {
             subject_id: Some(id),
             subject: subject.into(),
             secret_paths: Arc::default(),
-            address: origin.address.clone(),
-            request_id: origin.request_id.clone(),
+            address: origin.address_text(),
+            request_id: Arc::clone(&origin.request_id),
         }
     }
 }

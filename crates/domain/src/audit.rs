@@ -1,5 +1,6 @@
 //! Who got or changed what, when, and from where. No entry, no answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,10 +13,17 @@ use crate::store_error::StoreError;
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The client's address, as far as trusted proxies tell it; empty for the command line.
-    pub address: String,
+    /// The client's address, as far as trusted proxies tell it; none for the command line.
+    pub address: Option<IpAddr>,
     /// The id of the request, which the log and error bodies carry too.
-    pub request_id: String,
+    pub request_id: Arc<str>,
+}
+
+impl Origin {
+    /// The client's address as an entry has it: empty for the command line.
+    pub fn address_text(&self) -> String {
+        self.address.map(|address| address.to_string()).unwrap_or_default()
+    }
 }
 
 /// What was done.
@@ -111,7 +119,7 @@ pub struct AuditEntry {
     /// The client's address.
     pub address: String,
     /// The id of the request.
-    pub request_id: String,
+    pub request_id: Arc<str>,
 }
 
 /// What to show of the audit: newest first.

@@ -162,7 +162,14 @@ fn gaps_of(index: &SecretIndex) -> Vec<(String, Gap)> {
 }
 
 fn push_json(text: &mut String, value: &str) {
-    text.push_str(&Value::from(value).to_string());
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if value.bytes().all(is_plain) {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&Value::from(value).to_string());
+    }
 }
 
 struct Builder {

@@ -288,8 +288,8 @@ impl ServiceCatalog {
             subject_id: Some(id),
             subject: name,
             secret_paths,
-            address: origin.address.clone(),
-            request_id: origin.request_id.clone(),
+            address: origin.address_text(),
+            request_id: Arc::clone(&origin.request_id),
         }
     }
 }

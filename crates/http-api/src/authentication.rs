@@ -57,8 +57,7 @@ impl FromRequestParts<ApiState> for RequestOrigin {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
         let address = client_address(&parts.headers, &parts.extensions, &state.shared().settings);
-        let address = address.map(|address| address.to_string()).unwrap_or_default();
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
+        let request_id = parts.extensions.get::<RequestId>().map(|id| Arc::clone(&id.0)).unwrap_or_default();
         Ok(Self(Origin { address, request_id }))
     }
 }
@@ -66,6 +65,9 @@ impl FromRequestParts<ApiState> for RequestOrigin {
 /// The nearest address that is no trusted proxy: what lies behind it could be invented.
 fn client_address(headers: &HeaderMap, extensions: &Extensions, settings: &ApiSettings) -> Option<IpAddr> {
     let mut address = extensions.get::<PeerAddress>()?.0.ip().to_canonical();
+    if !settings.trusts(address) {
+        return Some(address);
+    }
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let hops: Vec<_> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     for hop in hops.iter().rev() {

@@ -31,7 +31,7 @@ pub(crate) async fn around(state: &ApiState, router: Router, mut request: Reques
     let started = Instant::now();
     let id = request_id(&request);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let handled = async {
         match authenticate(state, &mut request).await {
             Ok(()) => router.oneshot(request).await.into_response(),
@@ -52,7 +52,7 @@ pub(crate) async fn around(state: &ApiState, router: Router, mut request: Reques
         response = answer(error, &id);
     }
     finish(&mut response, &id);
-    tracing::debug!(http.method = %method, http.path = %path, http.status = response.status().as_u16(),
+    tracing::debug!(http.method = %method, http.path = %uri.path(), http.status = response.status().as_u16(),
         duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), request.id = %id, "answered");
     response
 }

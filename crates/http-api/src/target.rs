@@ -7,6 +7,7 @@ use strongroom_domain::{Family, ServiceKey};
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::query::without_question_mark;
 
 /// The family of `/api/v1/services/{family}/…`.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,7 @@ impl<S: Sync> FromRequestParts<S> for TargetService {
         let (family, rest) = family_and_rest(parts.uri.path())?;
         let rest = rest.strip_prefix("async/").unwrap_or(rest);
         let key = match rest.strip_prefix("name/") {
-            Some(name) => ServiceKey::Name(decoded(name.split_once("&include=").map_or(name, |(name, _)| name))?),
+            Some(name) => ServiceKey::Name(decoded(without_question_mark(name).map_or(name, |(name, _)| name))?),
             None => ServiceKey::Id(parsed_id(rest.split('/').next().unwrap_or_default())?),
         };
         Ok(Self { family, key })

@@ -125,6 +125,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         subject: text(row, 6)?.into(),
         secret_paths: paths.into(),
         address: text(row, 8)?,
-        request_id: text(row, 9)?,
+        request_id: text(row, 9)?.into(),
     })
 }

@@ -47,6 +47,8 @@ pub(super) struct ReadyService {
     pub(super) version: EntityVersion,
     pub(super) template: EntityTemplate,
     pub(super) index: SecretIndex,
+    /// In the order of [`SecretIndex::kept`], as the ciphertexts and the paths.
+    pub(super) secrets: Vec<StoredSecret>,
     pub(super) ciphertexts: Vec<Option<Vec<u8>>>,
     pub(super) secret_paths: Arc<[String]>,
     /// Whether the row has our MAC; else nothing of it counts, not even that it was deleted.
@@ -111,17 +113,13 @@ impl ReadyService {
     /// About how much memory it takes, in bytes.
     pub(super) fn weight(&self) -> u32 {
         let ciphertexts: usize = self.ciphertexts.iter().flatten().map(|it| it.len() + 24).sum();
-        let index: usize = self.index.kept.len() * 192 + self.index.typed.len() * 96;
+        let index: usize = self.index.kept.len() * 384 + self.index.typed.len() * 96;
         u32::try_from(self.template.weight() + ciphertexts + index + 512).unwrap_or(u32::MAX)
     }
 
     pub(super) fn keys(&self) -> [CacheKey; 2] {
         let fqn = crate::service::fully_qualified_name(&self.name);
         [CacheKey::Id(self.family, self.id), CacheKey::Fqn(self.family, fqn)]
-    }
-
-    pub(super) fn stored_secrets(&self) -> Vec<StoredSecret> {
-        self.index.kept.iter().map(|kept| stored_secret(self.id, kept)).collect()
     }
 
     /// The error of a view that needs what does not open.
@@ -154,6 +152,7 @@ impl ServiceCatalog {
         let broken = self.broken_fields(&loaded);
         let template = EntityTemplate::new(&loaded.entity, &loaded.index);
         let name = loaded.name().into();
+        let secrets = loaded.stored_secrets().collect();
         let LoadedService { row, index, ciphertexts, .. } = loaded;
         let secret_paths = index.kept.iter().map(|kept| kept.pointer.clone()).collect();
         ReadyService {
@@ -164,6 +163,7 @@ impl ServiceCatalog {
             version: row.version,
             template,
             index,
+            secrets,
             ciphertexts,
             secret_paths,
             is_believed: true,
@@ -214,6 +214,7 @@ fn unbelieved(row: &ServiceRow, reason: &str) -> ReadyService {
         version: row.version,
         template: EntityTemplate::new(&entity, &SecretIndex::default()),
         index: SecretIndex::default(),
+        secrets: Vec::new(),
         ciphertexts: Vec::new(),
         secret_paths: Arc::default(),
         is_believed: false,

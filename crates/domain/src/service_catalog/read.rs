@@ -78,16 +78,15 @@ impl ServiceCatalog {
 
     /// The values of a service's secrets, in the order of its index.
     pub(super) async fn open_all(&self, ready: &ReadyService) -> Result<Vec<SecretValue>, CatalogError> {
-        let secrets = ready.stored_secrets();
         let opened = match self.secrets.sealer() {
             Some(sealer) => {
-                let pairs = secrets.iter().zip(&ready.ciphertexts);
+                let pairs = ready.secrets.iter().zip(&ready.ciphertexts);
                 pairs.map(|(secret, it)| sealer.open(secret, it.as_deref().unwrap_or_default())).collect()
             }
-            None => self.secrets.get_many(&secrets).await,
+            None => self.secrets.get_many(&ready.secrets).await,
         };
         let mut values = Vec::with_capacity(opened.len());
-        for (secret, opened) in secrets.iter().zip(opened) {
+        for (secret, opened) in ready.secrets.iter().zip(opened) {
             match opened {
                 Ok(value) => values.push(value),
                 Err(error) if is_unreadable(&error) => {

@@ -78,8 +78,8 @@ async fn record(parts: &Application, newest: &KeyId) -> anyhow::Result<()> {
         subject_id: None,
         subject: newest.as_str().into(),
         secret_paths: Arc::default(),
-        address: origin.address.clone(),
-        request_id: origin.request_id.clone(),
+        address: origin.address_text(),
+        request_id: Arc::clone(&origin.request_id),
     };
     Ok(parts.database.record(entry).await?)
 }
