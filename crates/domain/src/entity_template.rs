@@ -62,6 +62,8 @@ pub(crate) const PRIVATE: [&str; 3] = ["connection", "testConnectionResult", "ch
 
 #[derive(Debug)]
 pub(crate) struct EntityTemplate {
+    /// JSON of the path of the entity, without the quote before it.
+    path: String,
     text: String,
     parts: Vec<Part>,
     gaps: Vec<Gap>,
@@ -88,8 +90,8 @@ struct Gap {
 }
 
 impl EntityTemplate {
-    /// Prepares an entity whose connection has references at the places of the index.
-    pub(crate) fn new(entity: &Map<String, Value>, index: &SecretIndex) -> Self {
+    /// Prepares an entity whose connection has references at the places of the index; it is served at `path`.
+    pub(crate) fn new(path: &str, entity: &Map<String, Value>, index: &SecretIndex) -> Self {
         let mut builder = Builder { text: String::new(), parts: Vec::new(), start: 0, gaps: gaps_of(index) };
         for (key, value) in entity {
             builder.text.push(',');
@@ -100,14 +102,18 @@ impl EntityTemplate {
             builder.end_part(is_private);
         }
         let gaps = builder.gaps.into_iter().map(|(_, gap)| gap).collect();
-        Self { text: builder.text, parts: builder.parts, gaps }
+        let path = format!("{path}\"");
+        Self { path, text: builder.text, parts: builder.parts, gaps }
     }
 
     /// The entity in one view, with `href` first, since it depends on the request.
-    pub(crate) fn render(&self, href: &str, filling: Filling<'_>) -> String {
-        let mut body = String::with_capacity(self.text.len() + href.len() + 64 * self.gaps.len() + 16);
+    pub(crate) fn render(&self, base_url: &str, filling: Filling<'_>) -> String {
+        let fixed = self.text.len() + base_url.len() + self.path.len() + 16;
+        let mut body = String::with_capacity(fixed + 64 * self.gaps.len());
         body.push_str("{\"href\":");
-        push_json(&mut body, href);
+        push_json(&mut body, base_url);
+        body.pop();
+        body.push_str(&self.path);
         for part in &self.parts {
             match (part, filling) {
                 (Part::Private(_) | Part::Gap(_), Filling::Hidden) => {}
@@ -261,7 +267,7 @@ mod tests {
             ],
             typed: vec![TypedReference { pointer: "/config/token".to_owned(), name: "t".to_owned() }],
         };
-        EntityTemplate::new(entity.as_object().unwrap(), &index)
+        EntityTemplate::new("/1", entity.as_object().unwrap(), &index)
     }
 
     #[test]
@@ -269,9 +275,9 @@ mod tests {
         let values = [SecretValue::new("p\"w\n".to_owned()), SecretValue::new("42".to_owned())];
         let template = template();
 
-        insta::assert_snapshot!(template.render("u", Filling::Plaintext(&values)), @r#"{"href":"u","id":"1","connection":{"config":{"password":"p\"w\n","pins":[1,42],"host":"h","token":"secret:t"}},"testConnectionResult":{"status":"Failed"},"version":0.1}"#);
-        insta::assert_snapshot!(template.render("u", Filling::References), @r#"{"href":"u","id":"1","connection":{"config":{"password":"secret:/a","pins":[1,"secret:/b"],"host":"h","token":"secret:t"}},"testConnectionResult":{"status":"Failed"},"version":0.1}"#);
-        insta::assert_snapshot!(template.render("u", Filling::Masked), @r#"{"href":"u","id":"1","connection":{"config":{"password":"*********","pins":[1,"*********"],"host":"h","token":"*********"}},"testConnectionResult":{"status":"Failed"},"version":0.1}"#);
-        insta::assert_snapshot!(template.render("u", Filling::Hidden), @r#"{"href":"u","id":"1","version":0.1}"#);
+        insta::assert_snapshot!(template.render("u", Filling::Plaintext(&values)), @r#"{"href":"u/1","id":"1","connection":{"config":{"password":"p\"w\n","pins":[1,42],"host":"h","token":"secret:t"}},"testConnectionResult":{"status":"Failed"},"version":0.1}"#);
+        insta::assert_snapshot!(template.render("u", Filling::References), @r#"{"href":"u/1","id":"1","connection":{"config":{"password":"secret:/a","pins":[1,"secret:/b"],"host":"h","token":"secret:t"}},"testConnectionResult":{"status":"Failed"},"version":0.1}"#);
+        insta::assert_snapshot!(template.render("u", Filling::Masked), @r#"{"href":"u/1","id":"1","connection":{"config":{"password":"*********","pins":[1,"*********"],"host":"h","token":"*********"}},"testConnectionResult":{"status":"Failed"},"version":0.1}"#);
+        insta::assert_snapshot!(template.render("u", Filling::Hidden), @r#"{"href":"u/1","id":"1","version":0.1}"#);
     }
 }

@@ -128,21 +128,14 @@ pub struct ServiceAnswer {
     pub id: Uuid,
     /// Its name.
     pub name: Arc<str>,
-    /// Its version.
-    pub version: EntityVersion,
+    /// The entity tag: id and version, never a hash of content.
+    pub etag: Arc<str>,
     /// Fields whose references the unmodified client does not resolve.
     pub unresolved: Vec<String>,
 }
 
-impl ServiceAnswer {
-    /// The entity tag: id and version, never a hash of content.
-    pub fn etag(&self) -> String {
-        etag(self.id, self.version)
-    }
-}
-
-fn etag(id: Uuid, version: EntityVersion) -> String {
-    format!("\"{id}-{version}\"")
+fn etag(id: Uuid, version: EntityVersion) -> Arc<str> {
+    format!("\"{id}-{version}\"").into()
 }
 
 /// What a write did.
@@ -304,8 +297,9 @@ fn admin(caller: &Caller) -> Result<Admin<'_>, CatalogError> {
     caller.admin().ok_or(CatalogError::Forbidden("only an admin changes or deletes services"))
 }
 
-fn href(base_url: &str, family: Family, id: Uuid) -> String {
-    format!("{base_url}/api/v1/services/{}/{id}", family.route())
+/// Where a service is served, without the server.
+fn path_of(family: Family, id: Uuid) -> String {
+    format!("/api/v1/services/{}/{id}", family.route())
 }
 
 /// The version as entities carry it: a number with one decimal.

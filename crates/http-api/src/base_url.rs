@@ -28,6 +28,6 @@ impl FromRequestParts<ApiState> for BaseUrl {
         let is_trusted = peer.is_some_and(|peer| state.shared().settings.trusts(peer.0.ip()));
         let is_https = is_trusted && header("x-forwarded-proto") == Some("https");
         let scheme = if is_https { "https" } else { "http" };
-        Ok(Self(format!("{scheme}://{host}")))
+        Ok(Self([scheme, "://", host].concat()))
     }
 }

@@ -21,6 +21,5 @@ mod to_the_end;
 mod tokens;
 
 pub use health::Readiness;
-pub use openapi::document as openapi_document;
 pub use router::Api;
 pub use state::{ApiSettings, ApiState, PeerAddress};

@@ -69,7 +69,7 @@ pub(crate) fn with_plain_paths(mut document: OpenApi) -> OpenApi {
 }
 
 /// The document as JSON.
-pub fn document() -> &'static str {
+pub(crate) fn document() -> &'static str {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
         let (_, document) = crate::router::routes().split_for_parts();

@@ -1,5 +1,6 @@
 //! Answers about services: bodies that are ready, and the headers that say what they are.
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -24,12 +25,20 @@ const UNRESOLVED: HeaderName = HeaderName::from_static("strongroom-unresolved-re
 /// Says what a write did, in the catalog's words.
 const CHANGE: HeaderName = HeaderName::from_static("x-openmetadata-change");
 
+/// About how many headers an answer has.
+const HEADERS: usize = 8;
+
 /// How long a header of ours is at most, in bytes, but for a few words.
 const LONGEST_HEADER: usize = 4_096;
 
 fn json_answer(status: StatusCode, view: View, body: String) -> Response {
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (VIEW, view_value(view))];
-    (status, headers, body).into_response()
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(VIEW, view_value(view));
+    response
 }
 
 fn view_value(view: View) -> HeaderValue {
@@ -44,9 +53,9 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// One service.
 pub(crate) fn service(answer: ServiceAnswer) -> Response {
-    let (etag, unresolved) = (answer.etag(), shortened(&answer.unresolved));
+    let unresolved = shortened(&answer.unresolved);
     let mut response = json_answer(StatusCode::OK, answer.view, answer.body);
-    put(response.headers_mut(), header::ETAG, &etag);
+    put(response.headers_mut(), header::ETAG, &answer.etag);
     if !unresolved.is_empty() {
         let unresolved = utf8_percent_encode(&unresolved, CONTROLS).to_string();
         put(response.headers_mut(), UNRESOLVED, &unresolved);

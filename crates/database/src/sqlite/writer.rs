@@ -16,9 +16,6 @@ use super::request::{Effect, Request};
 /// How many requests one transaction takes at most.
 const BATCH: usize = 64;
 
-/// For notes it is enough to have looked so lately whether the file still is in its place.
-const LOOK_FOR_FILE: Duration = Duration::from_millis(20);
-
 /// When a commit waits for the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Synchronous {
@@ -35,7 +32,6 @@ pub(super) struct Writer {
     notes_may_be_lost_on_power_cut: bool,
     synchronous: Synchronous,
     needs_fresh_connection: bool,
-    looked_for_file: Option<Instant>,
 }
 
 impl Writer {
@@ -52,7 +48,6 @@ impl Writer {
             notes_may_be_lost_on_power_cut,
             synchronous: Synchronous::Full,
             needs_fresh_connection: false,
-            looked_for_file: None,
         }
     }
 
@@ -118,11 +113,7 @@ impl Writer {
 
     fn commit(&mut self, batch: &mut [Box<dyn Request>]) -> Result<(), StoreError> {
         let Some(effect) = batch.iter().map(|request| request.effect()).max() else { return Ok(()) };
-        if effect > Effect::Note || self.looked_for_file.is_none_or(|last| last.elapsed() > LOOK_FOR_FILE) {
-            self.looked_for_file = None;
-            self.database.check_in_place()?;
-            self.looked_for_file = Some(Instant::now());
-        }
+        self.database.check_in_place()?;
         if self.needs_fresh_connection {
             self.database.reopen()?;
             self.synchronous = Synchronous::Full;

@@ -10,7 +10,7 @@ use super::save::{Draft, Replaces};
 use super::write::check_match;
 use super::{
     CatalogError, Change, DeleteOptions, ServiceAnswer, ServiceCatalog, VersionsAnswer, WriteAnswer, WriteRequest,
-    admin, href,
+    admin, etag, path_of,
 };
 use crate::audit::AuditAction;
 use crate::caller::{Caller, Role};
@@ -135,7 +135,7 @@ impl ServiceCatalog {
         let (version, entity) = found.ok_or(CatalogError::NotFound("version of this service"))?;
         let name = entity.get("name").and_then(Value::as_str).unwrap_or_default().into();
         let body = shown_entity(entity, view, base_url, family, id);
-        Ok(ServiceAnswer { body, view, id, name, version, unresolved: Vec::new() })
+        Ok(ServiceAnswer { body, view, id, name, etag: etag(id, version), unresolved: Vec::new() })
     }
 
     async fn all_versions(
@@ -176,6 +176,6 @@ fn shown_entity(mut entity: Map<String, Value>, view: View, base_url: &str, fami
     if view == View::Hidden {
         entity.retain(|key, _| !PRIVATE.contains(&key.as_str()));
     }
-    entity.shift_insert(0, "href".to_owned(), href(base_url, family, id).into());
+    entity.shift_insert(0, "href".to_owned(), format!("{base_url}{}", path_of(family, id)).into());
     Value::Object(entity).to_string()
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{CatalogError, ServiceCatalog};
+use super::{CatalogError, ServiceCatalog, etag, path_of};
 use crate::entity_template::EntityTemplate;
 use crate::json_pointer::shown;
 use crate::row_signer::{RowKind, RowMac, RowSigner};
 use crate::secret::{SecretId, StoredSecret};
 use crate::secret_swap::{KeptSecret, SecretIndex};
-use crate::service::{EntityVersion, Family};
+use crate::service::Family;
 use crate::service_store::{ServiceRow, StoredService};
 
 /// What to do about a row that is not believed.
@@ -44,7 +44,7 @@ pub(super) struct ReadyService {
     pub(super) family: Family,
     pub(super) name: Arc<str>,
     pub(super) deleted: bool,
-    pub(super) version: EntityVersion,
+    pub(super) etag: Arc<str>,
     pub(super) template: EntityTemplate,
     pub(super) index: SecretIndex,
     /// In the order of [`SecretIndex::kept`], as the ciphertexts and the paths.
@@ -150,7 +150,7 @@ impl ServiceCatalog {
 
     fn ready_of(&self, loaded: LoadedService) -> ReadyService {
         let broken = self.broken_fields(&loaded);
-        let template = EntityTemplate::new(&loaded.entity, &loaded.index);
+        let template = EntityTemplate::new(&path_of(loaded.row.family, loaded.row.id), &loaded.entity, &loaded.index);
         let name = loaded.name().into();
         let secrets = loaded.stored_secrets().collect();
         let LoadedService { row, index, ciphertexts, .. } = loaded;
@@ -160,7 +160,7 @@ impl ServiceCatalog {
             family: row.family,
             name,
             deleted: row.deleted,
-            version: row.version,
+            etag: etag(row.id, row.version),
             template,
             index,
             secrets,
@@ -211,8 +211,8 @@ fn unbelieved(row: &ServiceRow, reason: &str) -> ReadyService {
         family: row.family,
         name,
         deleted: row.deleted,
-        version: row.version,
-        template: EntityTemplate::new(&entity, &SecretIndex::default()),
+        etag: etag(row.id, row.version),
+        template: EntityTemplate::new(&path_of(row.family, row.id), &entity, &SecretIndex::default()),
         index: SecretIndex::default(),
         secrets: Vec::new(),
         ciphertexts: Vec::new(),

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::loaded::{CacheKey, ReadyService};
-use super::{
-    CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer, href, is_unreadable,
-};
+use super::{CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer, is_unreadable};
 use crate::audit::{AuditAction, Origin};
 use crate::caller::{Admin, Caller, Role};
 use crate::entity_template::{Filling, View};
@@ -49,16 +47,15 @@ impl ServiceCatalog {
         ready: &ReadyService,
         view: View,
     ) -> Result<ServiceAnswer, CatalogError> {
-        let href = href(base_url, ready.family, ready.id);
         let body = match (view, caller.admin()) {
-            (View::Plaintext, Some(admin)) => self.plaintext(admin, origin, &href, ready).await?,
-            (View::References, _) => ready.template.render(&href, Filling::References),
-            (View::Masked, _) => ready.template.render(&href, Filling::Masked),
-            (View::Hidden, _) => ready.template.render(&href, Filling::Hidden),
+            (View::Plaintext, Some(admin)) => self.plaintext(admin, origin, base_url, ready).await?,
+            (View::References, _) => ready.template.render(base_url, Filling::References),
+            (View::Masked, _) => ready.template.render(base_url, Filling::Masked),
+            (View::Hidden, _) => ready.template.render(base_url, Filling::Hidden),
             (View::Plaintext, None) => return Err(too_much()),
         };
         let unresolved = if view == View::References { unresolved(ready) } else { Vec::new() };
-        Ok(ServiceAnswer { body, view, id: ready.id, name: ready.name.clone(), version: ready.version, unresolved })
+        Ok(ServiceAnswer { body, view, id: ready.id, name: ready.name.clone(), etag: ready.etag.clone(), unresolved })
     }
 
     /// Plaintext: the audit entry is kept first, or there is no answer.
@@ -66,14 +63,14 @@ impl ServiceCatalog {
         &self,
         admin: Admin<'_>,
         origin: &Origin,
-        href: &str,
+        base_url: &str,
         ready: &ReadyService,
     ) -> Result<String, CatalogError> {
         let subject = (ready.family, ready.id, ready.name.clone());
         let entry = self.audit_entry((admin.name(), origin), AuditAction::Read, subject, ready.secret_paths.clone());
         self.audit.record(entry).await.map_err(CatalogError::NoAudit)?;
         let values = self.open_all(ready).await?;
-        Ok(ready.template.render(href, Filling::Plaintext(&values)))
+        Ok(ready.template.render(base_url, Filling::Plaintext(&values)))
     }
 
     /// The values of a service's secrets, in the order of its index.

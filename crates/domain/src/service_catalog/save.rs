@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::connection::PlacedConnection;
 use super::loaded::{LoadedService, ReadyService, sign_row};
-use super::{CatalogError, Change, ServiceAnswer, ServiceCatalog, WriteAnswer, WriteRequest, href, version_number};
+use super::{
+    CatalogError, Change, ServiceAnswer, ServiceCatalog, WriteAnswer, WriteRequest, etag, path_of, version_number,
+};
 use crate::audit::AuditAction;
 use crate::caller::Role;
 use crate::entity_template::{EntityTemplate, Filling, View};
@@ -177,10 +179,10 @@ impl ServiceCatalog {
             Role::Worker | Role::None => (Filling::Hidden, View::Hidden),
         };
         let id = id_of(entity);
-        let template = EntityTemplate::new(entity, &placed.index);
-        let body = template.render(&href(request.base_url, request.family, id), filling);
+        let template = EntityTemplate::new(&path_of(request.family, id), entity, &placed.index);
+        let body = template.render(request.base_url, filling);
         let name: Arc<str> = entity.get("name").and_then(Value::as_str).unwrap_or_default().into();
-        let service = ServiceAnswer { body, view, id, name, version, unresolved: Vec::new() };
+        let service = ServiceAnswer { body, view, id, name, etag: etag(id, version), unresolved: Vec::new() };
         WriteAnswer { service, change }
     }
 
@@ -201,9 +203,9 @@ impl ServiceCatalog {
             View::References => Filling::References,
             View::Masked | View::Plaintext => Filling::Masked,
         };
-        let body = ready.template.render(&href(request.base_url, ready.family, ready.id), filling);
-        let name = ready.name.clone();
-        let service = ServiceAnswer { body, view, id: ready.id, name, version: ready.version, unresolved: Vec::new() };
+        let body = ready.template.render(request.base_url, filling);
+        let (name, etag) = (ready.name.clone(), ready.etag.clone());
+        let service = ServiceAnswer { body, view, id: ready.id, name, etag, unresolved: Vec::new() };
         WriteAnswer { service, change }
     }
 }

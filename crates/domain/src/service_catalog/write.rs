@@ -189,7 +189,7 @@ impl ServiceCatalog {
 pub(super) fn check_match(request: &WriteRequest<'_>, row: &ServiceRow) -> Result<(), CatalogError> {
     let Some(wanted) = &request.if_match else { return Ok(()) };
     let current = etag(row.id, row.version);
-    let is_met = wanted.split(',').map(str::trim).any(|tag| tag == "*" || tag == current);
+    let is_met = wanted.split(',').map(str::trim).any(|tag| tag == "*" || tag == &*current);
     if is_met { Ok(()) } else { Err(CatalogError::PreconditionFailed) }
 }
 

@@ -19,6 +19,7 @@ fn password() -> StoredSecret {
 }
 
 fn opened(ring: &KeyRing, secret: &StoredSecret, envelope: &[u8]) -> Result<String, CipherError> {
+    // REVEAL: tests compare values.
     open(ring, secret, envelope).map(|value| value.reveal().to_owned())
 }
 

@@ -106,7 +106,7 @@ fn entry(action: AuditAction, subject_id: Uuid, subject: &str) -> AuditEntry {
         subject: subject.into(),
         secret_paths: ["/config/password".to_owned()].into(),
         address: "127.0.0.1".to_owned(),
-        request_id: "request".to_owned(),
+        request_id: "request".into(),
     }
 }
 
