@@ -2,8 +2,12 @@
 //!
 //! Knows SQL and files; knows nothing of keys, plaintext, or the meaning of the JSON it keeps.
 
+mod database;
 mod database_lock;
+mod server;
 mod sqlite;
 
+pub use database::{Database, DatabaseHealth};
 pub use database_lock::{DatabaseLock, LockError};
+pub use server::{ServerDatabase, ServerKind, ServerOptions, TlsMode};
 pub use sqlite::{AuditSync, SqliteDatabase, SqliteOptions};

@@ -1,8 +1,9 @@
 //! A bounded cache that never keeps what was read before a write and stored after it.
 
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
@@ -10,6 +11,15 @@ use moka::sync::Cache;
 pub(crate) struct GuardedCache<K, V> {
     cache: Cache<K, V>,
     writes: Mutex<u64>,
+    /// Until when it may answer, in milliseconds since [`START`].
+    believed_until: AtomicU64,
+}
+
+/// Times in the past and future are told from here on.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn since_start(time: Instant) -> u64 {
+    u64::try_from(time.saturating_duration_since(*START).as_millis()).unwrap_or(u64::MAX)
 }
 
 impl<K, V> GuardedCache<K, V>
@@ -28,11 +38,20 @@ where
             Some(time_to_live) => builder.time_to_live(time_to_live),
             None => builder,
         };
-        Self { cache: builder.build(), writes: Mutex::new(0) }
+        Self { cache: builder.build(), writes: Mutex::new(0), believed_until: AtomicU64::new(u64::MAX) }
     }
 
+    /// What is remembered of a key, while that may be believed.
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        self.cache.get(key)
+        let believed_until = self.believed_until.load(Ordering::Relaxed);
+        let is_believed = believed_until == u64::MAX || since_start(Instant::now()) < believed_until;
+        is_believed.then(|| self.cache.get(key)).flatten()
+    }
+
+    /// Answers nothing from then on, unless this is called again: whoever follows the changes of others says so, and a
+    /// process that was paused does not know what it missed.
+    pub(crate) fn believe_until(&self, time: Instant) {
+        self.believed_until.store(since_start(time), Ordering::Relaxed);
     }
 
     /// The count to hand to [`GuardedCache::keep`], taken before reading.
@@ -82,5 +101,17 @@ mod tests {
         assert_eq!(cache.get(&1), Some(8));
         cache.clear();
         assert_eq!(cache.get(&1), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_believed_for_a_time_only() {
+        let cache = GuardedCache::new(10, None, |_: &u8, _: &u8| 1);
+        cache.keep(cache.writes(), 1, 7);
+
+        cache.believe_until(Instant::now());
+        assert_eq!(cache.get(&1), None);
+
+        cache.believe_until(Instant::now() + Duration::from_mins(1));
+        assert_eq!(cache.get(&1), Some(7));
     }
 }

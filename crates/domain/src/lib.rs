@@ -6,6 +6,7 @@
 mod access_tokens;
 mod audit;
 mod caller;
+mod change_feed;
 mod clock;
 mod connection_type;
 mod connection_types;
@@ -34,6 +35,7 @@ mod test_connection;
 pub use access_tokens::{AccessError, AccessToken, AccessTokens, IssuedToken, ListedToken, TokenHash};
 pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPage, AuditQuery, Origin};
 pub use caller::{Admin, Caller, Principal, PrincipalKind, Role};
+pub use change_feed::{ChangeFeed, ChangedService, Changes};
 pub use clock::{Clock, SystemTimestamp};
 pub use connection_type::ConnectionType;
 pub use connection_types::{ConnectionTypeError, ConnectionTypes};

@@ -15,6 +15,7 @@ mod test_result;
 mod write;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -27,6 +28,7 @@ pub(crate) use loaded::{sign_row, verify_row};
 
 use crate::audit::{AuditAction, AuditEntry, AuditLog, Origin};
 use crate::caller::{Admin, Caller};
+use crate::change_feed::ChangedService;
 use crate::clock::Clock;
 use crate::connection_types::ConnectionTypes;
 use crate::entity_template::View;
@@ -263,6 +265,18 @@ impl ServiceCatalog {
     /// Forgets what it remembers, after another process wrote or the key ring changed.
     pub fn forget_all(&self) {
         self.cache.clear();
+    }
+
+    /// Forgets services that were changed elsewhere.
+    pub fn forget(&self, changed: &[ChangedService]) {
+        let keys =
+            changed.iter().flat_map(|it| [CacheKey::Id(it.family, it.id), CacheKey::Fqn(it.family, it.fqn.clone())]);
+        self.cache.forget(&keys.collect::<Vec<_>>());
+    }
+
+    /// Answers from memory only until then; see [`AccessTokens::believe_until`](crate::AccessTokens::believe_until).
+    pub fn believe_until(&self, time: Instant) {
+        self.cache.believe_until(time);
     }
 
     fn audit_entry(

@@ -1,11 +1,17 @@
-//! Notices what other processes change: rows that commands wrote, keys that a rotation added.
+//! Notices what others change: rows that other replicas and commands wrote, keys that a rotation added.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use strongroom_domain::Changes;
 
 use crate::wiring::Application;
 
-/// How often it looks. What a command changes is in force within twice this time.
-const EVERY: Duration = Duration::from_millis(300);
+/// How often it looks.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// For how long after a look nothing older than it is answered: what others change is in force within this time, also
+/// where the looks fail or this process was paused.
+const BELIEVED: Duration = Duration::from_millis(900);
 
 /// Watches until it is dropped.
 pub(crate) async fn watch(application: &Application) {
@@ -14,18 +20,32 @@ pub(crate) async fn watch(application: &Application) {
     let mut is_following = true;
     loop {
         ticks.tick().await;
-        let rows = application.database.changed_elsewhere().await;
-        if let (Err(error), true) = (&rows, is_following) {
+        let looked = Instant::now();
+        let changes = application.database.changes.changes().await;
+        if let (Err(error), true) = (&changes, is_following) {
             tracing::error!(error = %error, "changes in the database cannot be followed; nothing is answered from memory");
         }
-        is_following = rows.is_ok();
+        is_following = changes.is_ok();
         let keys = application.ring.reload_if_changed().unwrap_or_else(|error| {
             tracing::error!(error = %error, "the key ring has changed and cannot be read; the keys known so far stay in use");
             false
         });
-        if keys || rows.unwrap_or(true) {
-            application.catalog.forget_all();
-            application.tokens.forget_all();
+        let everything = Changes { everything: true, ..Changes::default() };
+        forget(application, if keys { &everything } else { changes.as_ref().unwrap_or(&everything) });
+        if is_following {
+            application.catalog.believe_until(looked + BELIEVED);
+            application.tokens.believe_until(looked + BELIEVED);
         }
+    }
+}
+
+fn forget(application: &Application, changes: &Changes) {
+    if changes.everything || changes.access {
+        application.tokens.forget_all();
+    }
+    if changes.everything {
+        application.catalog.forget_all();
+    } else if !changes.services.is_empty() {
+        application.catalog.forget(&changes.services);
     }
 }

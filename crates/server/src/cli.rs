@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use strongroom_domain::SecretValue;
+
 use crate::config::Sources;
 
 const EXAMPLES: &str = "\
@@ -83,6 +85,9 @@ struct GlobalArgs {
     config: Option<PathBuf>,
     #[arg(help = "Directory of database, keys and first token [env: STRONGROOM_DATA_DIR] [default: ./data]", long, value_name = "DIR", global = true, help_heading = "Options of every command", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     data_dir: Option<String>,
+    // A password may stand in it, so it must not show in `Debug`.
+    #[arg(help = "Database: sqlite:PATH, postgres://USER@HOST/NAME or mysql://USER@HOST/NAME; others on this machine can see it, so without a password [env: STRONGROOM_DATABASE_URL] [default: in the data directory]", long, value_name = "URL", global = true, help_heading = "Options of every command", value_parser = parse_secret)]
+    database_url: Option<SecretValue>,
     /// Form of what is printed
     #[arg(long, value_enum, value_name = "FORM", global = true, help_heading = "Options of every command", default_value_t = OutputFormat::Text)]
     output: OutputFormat,
@@ -213,6 +218,8 @@ pub(crate) enum TokenCommand {
 /// What to do with the key ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub(crate) enum KeysCommand {
+    /// Make the key ring, once, for all replicas on a database server (with `SQLite` the first start makes it)
+    Init,
     /// Show the keys by id, and how much each still encrypts
     Status,
     /// Add a key and re-encrypt everything with it, while the server serves
@@ -238,6 +245,10 @@ impl Cli {
         if let Some(directory) = &self.global.data_dir {
             flags.insert("--data-dir", directory.clone());
         }
+        if let Some(url) = &self.global.database_url {
+            // REVEAL: the configuration takes the password out of it and into a wrapper again.
+            flags.insert("--database-url", url.reveal().to_owned());
+        }
         self.serve.add_to(&mut flags);
         if let Some(Command::Serve(serve)) = &self.command {
             serve.add_to(&mut flags);
@@ -257,6 +268,13 @@ impl ServeArgs {
         flags.extend(self.port.map(|port| ("--port", port.to_string())));
         flags.extend(self.insecure_http.then(|| ("--insecure-http", true.to_string())));
     }
+}
+
+fn parse_secret(text: &str) -> Result<SecretValue, &'static str> {
+    if text.is_empty() {
+        return Err("it must not be empty");
+    }
+    Ok(SecretValue::new(text.to_owned()))
 }
 
 /// Longest duration that is taken, in seconds: ten years.
@@ -338,6 +356,14 @@ mod tests {
             assert_eq!(sources.file.unwrap(), PathBuf::from("c.yaml"));
             assert_eq!(sources.flags.get("--data-dir").unwrap(), "d");
         }
+    }
+
+    #[test]
+    fn the_url_of_the_database_is_taken_by_every_command_and_not_shown() {
+        let line = "strongroom token list --database-url mysql://u:canary@db/x";
+
+        assert_eq!(flags(line), [("--database-url", "mysql://u:canary@db/x".to_owned())]);
+        assert!(!format!("{:?}", parse(line)).contains("canary"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod first_admin;
 mod http_server;
 mod logging;
 mod open_connections;
+mod open_database;
 mod process_limits;
 mod system_clock;
 mod wiring;

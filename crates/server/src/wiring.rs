@@ -4,23 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use strongroom_database::{AuditSync, SqliteDatabase, SqliteOptions};
+use strongroom_database::Database;
 use strongroom_domain::{
-    AccessTokens, CatalogSettings, Clock, ConnectionTypes, KeyRotation, KeyUsageStore, NameSettings, SecretWords,
-    SecretsManager, ServiceCatalog, ServiceStore,
+    AccessTokens, CatalogSettings, Clock, ConnectionTypes, KeyRotation, NameSettings, SecretWords, SecretsManager,
+    ServiceCatalog,
 };
 use strongroom_secrets_managers::registry::{self, Parts};
 use strongroom_secrets_managers::{KeyRingFile, SharedKeyRing};
 
-use crate::config::{AuditSync as ConfiguredSync, Config, SecretsManagerKind};
+use crate::config::{Config, SecretsManagerKind};
 use crate::data_directory::DataDirectory;
-use crate::first_admin;
 use crate::system_clock::SystemClock;
+use crate::{first_admin, open_database};
 
 /// All parts of a running Strongroom.
 pub(crate) struct Application {
     pub(crate) directory: DataDirectory,
-    pub(crate) database: SqliteDatabase,
+    pub(crate) database: Database,
     pub(crate) ring: SharedKeyRing,
     pub(crate) secrets: Arc<dyn SecretsManager>,
     pub(crate) catalog: Arc<ServiceCatalog>,
@@ -39,47 +39,39 @@ pub(crate) enum Purpose {
 /// Puts everything together; at the very first start, makes the key ring and the first admin.
 pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Result<Application> {
     ensure!(
-        purpose == Purpose::Server || config.database.path.exists(),
+        purpose == Purpose::Server || config.database.sqlite_path().is_none_or(Path::exists),
         "there is no database {}; start the server once, or name its data directory (--data-dir, STRONGROOM_DATA_DIR)",
-        config.database.path.display()
+        config.database.engine
     );
     let directory = DataDirectory::prepare(&config.data_dir)?;
-    let database = open_database(config)?;
-    let ring = open_ring(&directory, &database).await?;
+    let database = open_database::open(config).await?;
+    let ring = open_ring(config, &directory, &database).await?;
     if purpose == Purpose::Server && config.secrets_manager.kind == SecretsManagerKind::InMemory {
         ensure!(
-            database.is_empty().await?,
+            database.services.is_empty().await?,
             "secretsManager is in-memory, and the database holds services whose secrets would be out of reach; \
              use db, or a new data directory"
         );
     }
-    let parts = Parts { ciphertexts: Arc::new(database.clone()), ring: ring.clone() };
+    let parts = Parts { ciphertexts: Arc::clone(&database.ciphertexts), ring: ring.clone() };
     let secrets = registry::build(config.secrets_manager.kind.name(), parts)?;
     let types = Arc::new(load_types(config)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (store, signer) = (Arc::new(database.clone()), Arc::new(ring.clone()));
-    let tokens = Arc::new(AccessTokens::new(store.clone(), signer.clone(), Arc::clone(&clock)));
+    let signer = Arc::new(ring.clone());
+    let principals = Arc::clone(&database.principals);
+    let tokens = Arc::new(AccessTokens::new(principals, signer.clone(), Arc::clone(&clock)));
     let names = NameSettings { prefix: config.secrets_manager.prefix.clone(), cluster: config.cluster_name.clone() };
     let settings = CatalogSettings { names, cache_bytes: config.cache.max_bytes() };
-    let catalog = ServiceCatalog::new(types, store.clone(), store, Arc::clone(&secrets), signer, clock, settings);
+    let (services, audit) = (Arc::clone(&database.services), Arc::clone(&database.audit));
+    let catalog = ServiceCatalog::new(types, services, audit, Arc::clone(&secrets), signer, clock, settings);
     first_admin::ensure_exists(&tokens, &directory).await?;
     Ok(Application { directory, database, ring, secrets, catalog: Arc::new(catalog), tokens })
 }
 
-fn open_database(config: &Config) -> anyhow::Result<SqliteDatabase> {
-    let mut options = SqliteOptions::new(&config.database.path);
-    options.audit_sync = match config.audit.sync {
-        ConfiguredSync::Normal => AuditSync::Normal,
-        ConfiguredSync::Always => AuditSync::Always,
-    };
-    let path = config.database.path.display();
-    SqliteDatabase::open(&options).with_context(|| format!("the database {path} cannot be opened"))
-}
-
 /// The key ring; made only where nothing was ever encrypted, or a lost file would go unnoticed.
-async fn open_ring(directory: &DataDirectory, database: &SqliteDatabase) -> anyhow::Result<SharedKeyRing> {
+async fn open_ring(config: &Config, directory: &DataDirectory, database: &Database) -> anyhow::Result<SharedKeyRing> {
     let file = KeyRingFile::new(directory.keys());
-    let needed: Vec<_> = database.key_usage().await?.into_iter().map(|usage| usage.key_id).collect();
+    let needed: Vec<_> = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id).collect();
     if !file.exists() {
         if !needed.is_empty() {
             bail!(
@@ -88,6 +80,12 @@ async fn open_ring(directory: &DataDirectory, database: &SqliteDatabase) -> anyh
                 joined(&needed)
             );
         }
+        ensure!(
+            config.database.sqlite_path().is_some(),
+            "the key ring {} is missing; all replicas need the same one: make it once with `strongroom keys init`, and \
+             give the others a copy",
+            directory.keys().display()
+        );
         file.create_new(SystemClock.now()).context("the key ring cannot be made")?;
     }
     let ring = SharedKeyRing::load(file)?;
@@ -141,11 +139,10 @@ fn own_types(directory: &Path) -> std::io::Result<Vec<(String, String)>> {
 impl Application {
     /// What a rotation needs.
     pub(crate) fn rotation(&self) -> KeyRotation {
-        let store = Arc::new(self.database.clone());
         KeyRotation {
-            services: store.clone(),
-            principals: store.clone(),
-            ciphertexts: store,
+            services: Arc::clone(&self.database.services),
+            principals: Arc::clone(&self.database.principals),
+            ciphertexts: Arc::clone(&self.database.ciphertexts),
             signer: Arc::new(self.ring.clone()),
         }
     }

@@ -15,7 +15,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         number: 1,
         name: "create_services",
@@ -35,6 +35,11 @@ const MIGRATIONS: [Migration; 4] = [
         number: 4,
         name: "create_audit",
         sql: include_str!("../../../../migrations/sqlite/0004_create_audit.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "create_changes",
+        sql: include_str!("../../../../migrations/sqlite/0005_create_changes.sql"),
     },
 ];
 

@@ -24,8 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use rusqlite::Connection;
-use strongroom_domain::StoreError;
+use strongroom_domain::{ChangeFeed, Changes, StoreError};
 use tokio::sync::mpsc::{Sender, channel};
 
 use self::connection::{Access, OpenDatabase, create_file};
@@ -33,6 +34,7 @@ use self::errors::{Fault, store_error};
 use self::readers::Reader;
 use self::request::{Effect, Request, Work};
 use self::writer::Writer;
+use crate::DatabaseHealth;
 use crate::database_lock::real_path;
 
 /// How many requests wait for a thread before callers wait to be let in.
@@ -144,21 +146,8 @@ impl SqliteDatabase {
         Ok(Self(Arc::new(Handle { readers, writer, answer_timeout, last_data_version, unnoticed_changes })))
     }
 
-    /// Fails unless the database can be read.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.read(|connection| {
-            connection.prepare_cached("SELECT 1 FROM schema_migrations LIMIT 1")?.query_row([], |_| Ok(()))
-        })
-        .await
-    }
-
-    /// Fails unless the database can be locked for a write. Changes nothing.
-    pub async fn check_writable(&self) -> Result<(), StoreError> {
-        self.write(Effect::Note, |_| Ok(())).await
-    }
-
     /// Says whether another process has committed since the last call (or since the database was opened).
-    pub async fn changed_elsewhere(&self) -> Result<bool, StoreError> {
+    async fn changed_elsewhere(&self) -> Result<bool, StoreError> {
         let seen = DataVersion {
             of_connection: self.write(Effect::None, |connection| Ok(data_version(connection)?)).await?,
             unnoticed_changes: self.0.unnoticed_changes.load(Ordering::Relaxed),
@@ -202,6 +191,28 @@ impl SqliteDatabase {
         // It may have been done just now: see the writer, which counts those done later.
         self.0.unnoticed_changes.fetch_add(1, Ordering::Relaxed);
         Err(E::from(too_slow(self.0.answer_timeout)))
+    }
+}
+
+#[async_trait]
+impl DatabaseHealth for SqliteDatabase {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(|connection| {
+            connection.prepare_cached("SELECT 1 FROM schema_migrations LIMIT 1")?.query_row([], |_| Ok(()))
+        })
+        .await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.write(Effect::Note, |_| Ok(())).await
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for SqliteDatabase {
+    /// Tells only that another process wrote: one's own writes are known.
+    async fn changes(&self) -> Result<Changes, StoreError> {
+        Ok(Changes { everything: self.changed_elsewhere().await?, ..Changes::default() })
     }
 }
 

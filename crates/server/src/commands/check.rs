@@ -1,5 +1,7 @@
 //! `strongroom check`: whether a server would start and could work, before it is needed.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::cli::OutputFormat;
@@ -26,13 +28,13 @@ impl Finding {
 pub(super) async fn run(config: &Config, output: OutputFormat) -> anyhow::Result<()> {
     let mut findings = vec![Finding::of("configuration", Ok::<_, String>("can be read".to_owned()))];
     findings.push(Finding::of("connection types", load_types(config).map(|_| "can be read".to_owned())));
-    if config.database.path.exists() {
+    if config.database.sqlite_path().is_none_or(Path::exists) {
         match assemble(config, Purpose::Command).await {
             Ok(parts) => findings.extend(look_at(&parts).await),
             Err(error) => findings.push(Finding::of("start", Err::<String, _>(format!("{error:#}")))),
         }
     } else {
-        let note = format!("{} is made at the first start", config.database.path.display());
+        let note = format!("{} is made at the first start", config.database.engine);
         findings.push(Finding::of("database", Ok::<_, String>(note)));
     }
     print(&findings, output);
@@ -42,7 +44,7 @@ pub(super) async fn run(config: &Config, output: OutputFormat) -> anyhow::Result
 }
 
 async fn look_at(parts: &Application) -> Vec<Finding> {
-    let database = parts.database.check_writable().await.map(|()| "can be read and written".to_owned());
+    let database = parts.database.health.check_writable().await.map(|()| "can be read and written".to_owned());
     let ring = parts.ring.current();
     let keys = Ok::<_, String>(format!("{} in the ring, {} encrypts", ring.ids().len(), ring.newest()));
     let probe = parts.secrets.check().await;

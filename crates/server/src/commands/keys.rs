@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
-use strongroom_domain::{AuditAction, AuditEntry, AuditLog, Clock, KeyId, KeyUsage, KeyUsageStore};
+use strongroom_domain::{AuditAction, AuditEntry, Clock, KeyId, KeyUsage};
 use strongroom_secrets_managers::{EncryptedDatabase, KeyRingFile};
 
 use super::actor;
 use super::output::Table;
 use crate::cli::{KeysCommand, OutputFormat};
+use crate::config::Config;
+use crate::data_directory::DataDirectory;
 use crate::system_clock::SystemClock;
 use crate::wiring::Application;
 
@@ -21,14 +23,26 @@ const NOTICE: Duration = Duration::from_secs(1);
 /// Runs `strongroom keys`.
 pub(super) async fn run(parts: &Application, command: KeysCommand, output: OutputFormat) -> anyhow::Result<()> {
     match command {
+        // Runs before anything is put together; see below.
+        KeysCommand::Init => Ok(()),
         KeysCommand::Status => status(parts, output).await,
         KeysCommand::Rotate => rotate(parts, output).await,
     }
 }
 
+/// Makes the key ring. Refused where there is one: what it encrypted would be lost.
+pub(super) fn init(config: &Config) -> anyhow::Result<()> {
+    let directory = DataDirectory::prepare(&config.data_dir)?;
+    let file = KeyRingFile::new(directory.keys());
+    anyhow::ensure!(!file.exists(), "there is a key ring {}; it stays as it is", directory.keys().display());
+    file.create_new(SystemClock.now()).context("the key ring cannot be made")?;
+    println!("{} was made: give a copy to every replica, and keep one with your back-ups", directory.keys().display());
+    Ok(())
+}
+
 async fn status(parts: &Application, output: OutputFormat) -> anyhow::Result<()> {
     let ring = parts.ring.current();
-    let usage = parts.database.key_usage().await?;
+    let usage = parts.database.keys.key_usage().await?;
     let mut table = Table::new(&["key", "use", "secrets", "rows"]);
     for id in ring.ids() {
         let used = usage.iter().find(|usage| usage.key_id == id);
@@ -52,17 +66,17 @@ async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
         tokio::time::sleep(NOTICE).await;
     }
     let newest = parts.ring.current().newest().clone();
-    let sealer = EncryptedDatabase::new(Arc::new(parts.database.clone()), parts.ring.clone());
+    let sealer = EncryptedDatabase::new(Arc::clone(&parts.database.ciphertexts), parts.ring.clone());
     let sealer = strongroom_domain::SecretsManager::sealer(&sealer).context("the encrypted database seals")?;
     let mut rewritten = 0;
-    for usage in older(parts.database.key_usage().await?, &newest) {
+    for usage in older(parts.database.keys.key_usage().await?, &newest) {
         let total = usage.secrets + usage.rows;
         let report =
             parts.rotation().retire(&usage.key_id, sealer, |done| progress(&usage.key_id, done, total)).await?;
         rewritten += report.rewritten;
     }
     record(parts, &newest).await?;
-    let left = older(parts.database.key_usage().await?, &newest);
+    let left = older(parts.database.keys.key_usage().await?, &newest);
     report(parts, output, &newest, rewritten, &left)
 }
 
@@ -81,12 +95,12 @@ async fn record(parts: &Application, newest: &KeyId) -> anyhow::Result<()> {
         address: origin.address_text(),
         request_id: Arc::clone(&origin.request_id),
     };
-    Ok(parts.database.record(entry).await?)
+    Ok(parts.database.audit.record(entry).await?)
 }
 
 async fn has_rows_of_older_keys(parts: &Application) -> anyhow::Result<bool> {
     let ring = parts.ring.current();
-    Ok(!older(parts.database.key_usage().await?, ring.newest()).is_empty())
+    Ok(!older(parts.database.keys.key_usage().await?, ring.newest()).is_empty())
 }
 
 fn older(usage: Vec<KeyUsage>, newest: &KeyId) -> Vec<KeyUsage> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use strongroom_database::{DatabaseLock, SqliteDatabase};
+use strongroom_database::{DatabaseHealth, DatabaseLock};
 use strongroom_domain::Clock;
 use strongroom_http_api::{Api, ApiSettings, ApiState, Readiness};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +25,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let started = Instant::now();
     process_limits::allow_many_files();
     DataDirectory::prepare(&config.data_dir)?;
-    let _lock = DatabaseLock::acquire(&config.database.path)?;
+    let _lock = config.database.sqlite_path().map(DatabaseLock::acquire).transpose()?;
     let application = assemble(&config, Purpose::Server).await?;
     let address = SocketAddr::new(config.server.host, config.server.port);
     let listener = http_server::listen(address).with_context(|| format!("{address} cannot be listened on"))?;
@@ -52,12 +52,12 @@ fn api_state(config: &Config, application: &Application) -> ApiState {
         public_url: config.server.public_url.clone(),
         started_at: SystemClock.now(),
     };
-    let readiness = Arc::new(DatabaseReadiness(application.database.clone()));
-    let audit = Arc::new(application.database.clone());
+    let readiness = Arc::new(DatabaseReadiness(Arc::clone(&application.database.health)));
+    let audit = Arc::clone(&application.database.audit);
     ApiState::new(Arc::clone(&application.catalog), Arc::clone(&application.tokens), audit, readiness, settings)
 }
 
-struct DatabaseReadiness(SqliteDatabase);
+struct DatabaseReadiness(Arc<dyn DatabaseHealth>);
 
 #[async_trait]
 impl Readiness for DatabaseReadiness {
@@ -83,7 +83,7 @@ fn greet(config: &Config, application: &Application, address: SocketAddr) {
     let ring = application.ring.current();
     let token = application.directory.admin_token();
     println!("Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-    println!("  database          {}", config.database.path.display());
+    println!("  database          {}", config.database.engine);
     println!("  key ring          {} ({} encrypts)", application.directory.keys().display(), ring.newest());
     println!("  secrets manager   {}", application.secrets.kind());
     println!("Type next, in another terminal:");

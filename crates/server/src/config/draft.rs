@@ -1,16 +1,17 @@
 //! A configuration while its sources are read, one after the other, each overriding the one before.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
+use super::database_url::DatabaseUrl;
 use super::fault::{ConfigFaults, Fault, Problem};
 use super::keys::{KEYS, Key, NAMED_PARAMETERS, OPENMETADATA_FERNET_KEY, PARAMETERS};
 use super::provenance::Source;
 use super::sources::{CONFIG_VARIABLE, set_value};
 use super::suggestion::closest;
-use super::{Config, file, rules};
+use super::{Config, database_settings, file, rules};
 
 /// The variable of `OpenMetadata`'s encryption key, which is refused.
 const FERNET_VARIABLE: &str = "FERNET_KEY";
@@ -79,7 +80,7 @@ impl Draft {
 
     /// Checks what only several keys together can get wrong.
     pub(super) fn finish(mut self) -> Result<Config, ConfigFaults> {
-        self.resolve_database_path();
+        self.settle_database();
         self.check_listener();
         self.warn_of_admin_port();
         if self.faults.is_empty() { Ok(self.config) } else { Err(ConfigFaults(self.faults)) }
@@ -140,10 +141,33 @@ impl Draft {
         }
     }
 
-    fn resolve_database_path(&mut self) {
-        let in_data_dir = self.config.database.path.strip_prefix(rules::DATA_DIR_PLACEHOLDER).map(Path::to_owned);
-        if let Ok(rest) = in_data_dir {
-            self.config.database.path = PathBuf::from_iter([&self.config.data_dir, &rest]);
+    /// Only where each of the keys is right alone: what others say beside a wrong one means nothing yet.
+    fn settle_database(&mut self) {
+        if self.has_fault_in(database_settings::SECTION) {
+            return;
+        }
+        match database_settings::engine(&self.config) {
+            Ok(engine) => {
+                self.config.database.engine = engine;
+                self.name_the_url_as_source();
+            }
+            Err(mut faults) => self.faults.append(&mut faults),
+        }
+    }
+
+    fn has_fault_in(&self, section: &str) -> bool {
+        let mut keys = KEYS.iter().filter(|key| key.path.starts_with(section));
+        let is_at = |place: &str| self.faults.iter().any(|fault| fault.place == place);
+        keys.any(|key| [Some(key.path), key.variable, key.flag].into_iter().flatten().any(is_at))
+    }
+
+    /// User, password and TLS mode that stand in the url came from where the url did.
+    fn name_the_url_as_source(&mut self) {
+        let origins = &mut self.config.origins;
+        if let (DatabaseUrl::Server(url), Some(source)) =
+            (&self.config.database_settings.url, origins.get(database_settings::URL).cloned())
+        {
+            origins.extend(url.held().map(|(path, _)| (path.to_owned(), source.clone())));
         }
     }
 
@@ -152,18 +176,13 @@ impl Draft {
         if server.host.is_loopback() || server.insecure_http {
             return;
         }
-        let fault = Fault::new(self.place("server.host"), Problem::Rule(NOT_LOOPBACK));
+        let fault = Fault::new(self.config.place("server.host"), Problem::Rule(NOT_LOOPBACK));
         self.faults.push(fault);
-    }
-
-    /// The name under which the key at `path` was set.
-    fn place<'a>(&'a self, path: &'a str) -> &'a str {
-        self.config.origins.get(path).map_or(path, |source| source.place(path))
     }
 
     fn warn_of_admin_port(&mut self) {
         if self.config.server.admin_port.is_some() {
-            let warning = format!("{} has no effect: there is no admin port", self.place("server.adminPort"));
+            let warning = format!("{} has no effect: there is no admin port", self.config.place("server.adminPort"));
             self.config.warnings.push(warning);
         }
     }

@@ -87,6 +87,12 @@ pub(crate) enum Problem {
     /// A secrets manager of a later version.
     #[error("names a secrets manager that is not in this version; use `db`")]
     LaterSecretsManager,
+    /// A key that says what another place says too; the place, in words.
+    #[error("must not be given beside {0}; leave one of them")]
+    Beside(String),
+    /// A parameter of a database's url; its name, where it looks like one.
+    #[error("has a parameter that is not known{}; only `sslmode` (or `ssl-mode`) may stand there", named(.0.as_deref()))]
+    UnknownUrlParameter(Option<String>),
     /// A key of `OpenMetadata`'s encryption, which has no use here.
     #[error("{}", fernet_text(*public))]
     FernetKey { public: bool },
@@ -99,6 +105,10 @@ fn quoted(words: &[&str]) -> String {
 
 fn did_you_mean(word: Option<&str>) -> String {
     word.map_or_else(String::new, |word| format!("; did you mean `{word}`?"))
+}
+
+fn named(word: Option<&str>) -> String {
+    word.map_or_else(String::new, |word| format!(", `{word}`"))
 }
 
 fn known_here(known: &[&str]) -> String {

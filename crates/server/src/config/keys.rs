@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::database::TlsMode;
+use super::database_url::database_url;
 use super::parse::{Parsed, boolean, choice, integer, seconds};
-use super::{AuditSync, Config, LogFormat, rules};
+use super::provenance::SET;
+use super::{AuditSync, Config, LogFormat, database_settings, rules};
 
 /// One key.
 pub(super) struct Key {
@@ -62,7 +65,7 @@ pub(super) const KEYS: &[Key] = &[
         flag: Some("--data-dir"),
         default: "./data",
         meaning: "The directory of everything Strongroom keeps: database, key ring, first admin's token.",
-        set: |config, value| put(&mut config.data_dir, rules::directory(value)),
+        set: |config, value| put(&mut config.data_dir, rules::path(value)),
         show: |config| Some(path(&config.data_dir)),
     },
     Key {
@@ -80,7 +83,7 @@ pub(super) const KEYS: &[Key] = &[
         flag: None,
         default: "",
         meaning: "A directory of your own connection types, which add to or override the built-in ones.",
-        set: |config, value| put(&mut config.connection_types_dir, rules::directory(value).map(Some)),
+        set: |config, value| put(&mut config.connection_types_dir, rules::path(value).map(Some)),
         show: |config| Some(path(config.connection_types_dir.as_deref()?)),
     },
     Key {
@@ -194,11 +197,65 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "database.url",
         variable: Some("STRONGROOM_DATABASE_URL"),
-        flag: None,
+        flag: Some("--database-url"),
         default: "sqlite:<dataDir>/strongroom.db",
-        meaning: "Where services are stored: `sqlite:` and the path of a file, in which a leading `<dataDir>` stands for the data directory.",
-        set: |config, value| put(&mut config.database.path, rules::database_path(value)),
-        show: |config| Some(format!("sqlite:{}", config.database.path.display())),
+        meaning: "Where services are stored: `sqlite:` and the path of a file (a leading `<dataDir>` is the data directory), `postgres://user@host:port/name` or `mysql://user@host:port/name`.",
+        set: |config, value| put(&mut config.database_settings.url, database_url(value)),
+        show: |config| Some(config.shown_database_url()),
+    },
+    Key {
+        path: "database.user",
+        variable: Some("STRONGROOM_DATABASE_USER"),
+        flag: None,
+        default: "",
+        meaning: "Server databases: the user, where the url has none.",
+        set: |config, value| put(&mut config.database_settings.user, database_settings::user(value).map(Some)),
+        show: |config| Some(config.database_server()?.user.clone()),
+    },
+    Key {
+        path: "database.password",
+        variable: Some("STRONGROOM_DATABASE_PASSWORD"),
+        flag: None,
+        default: "",
+        meaning: "Server databases: the user's password, where neither the url nor a file has it.",
+        set: |config, value| put(&mut config.database_settings.password, database_settings::password(value).map(Some)),
+        show: |config| config.database_server()?.password.as_ref().map(|_| SET.to_owned()),
+    },
+    Key {
+        path: "database.passwordFile",
+        variable: Some("STRONGROOM_DATABASE_PASSWORD_FILE"),
+        flag: None,
+        default: "",
+        meaning: "Server databases: a file that holds the password; a line break at its end does not count.",
+        set: |config, value| put(&mut config.database_settings.password_file, rules::path(value).map(Some)),
+        show: |config| Some(path(config.database_server()?.password_file.as_deref()?)),
+    },
+    Key {
+        path: "database.tls.mode",
+        variable: Some("STRONGROOM_DATABASE_TLS_MODE"),
+        flag: None,
+        default: "",
+        meaning: "Server databases: `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; without it `prefer` for a loopback host, else `verify-full`.",
+        set: |config, value| put(&mut config.database_settings.tls_mode, choice(value, &TlsMode::WORDS).map(Some)),
+        show: |config| word(&TlsMode::WORDS, &config.database_server()?.tls),
+    },
+    Key {
+        path: "database.tls.caFile",
+        variable: Some("STRONGROOM_DATABASE_TLS_CA_FILE"),
+        flag: None,
+        default: "",
+        meaning: "Server databases: a file of certificates (PEM) that are trusted instead of the system's, for `verify-ca` and `verify-full`.",
+        set: |config, value| put(&mut config.database_settings.ca_file, rules::path(value).map(Some)),
+        show: |config| Some(path(config.database_server()?.ca_file.as_deref()?)),
+    },
+    Key {
+        path: "database.pool.maxConnections",
+        variable: Some("STRONGROOM_DATABASE_POOL_MAX_CONNECTIONS"),
+        flag: None,
+        default: "16",
+        meaning: "Server databases: connections to the server open at once, 2 to 1000.",
+        set: |config, value| put(&mut config.database.max_connections, integer(value, 2..=1000)),
+        show: |config| Some(config.database.max_connections.to_string()),
     },
     Key {
         path: "secretsManagerConfiguration.secretsManager",

@@ -11,6 +11,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+mod database;
+mod database_settings;
+mod database_url;
 mod draft;
 mod fault;
 mod file;
@@ -23,6 +26,8 @@ mod sources;
 mod suggestion;
 mod yaml;
 
+pub(crate) use database::{DatabaseConfig, DatabaseEngine, ServerDatabase, ServerKind, TlsMode};
+use database_settings::DatabaseSettings;
 pub(crate) use fault::ConfigFaults;
 use provenance::Source;
 pub(crate) use provenance::as_text;
@@ -30,7 +35,7 @@ pub(crate) use sources::Sources;
 
 use draft::Draft;
 
-/// The configuration in force. Its `Debug` shows no parameter of a secrets manager.
+/// The configuration in force. Its `Debug` shows neither a password nor a parameter of a secrets manager.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     /// The cluster's name, part of the names of secrets.
@@ -57,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) cache: CacheConfig,
     /// What is accepted but will surprise the operator; each a sentence to log at start.
     pub(crate) warnings: Vec<String>,
+    /// What the keys of the database say each, of which `database` is made.
+    database_settings: DatabaseSettings,
     /// Where each value came from, by path.
     origins: BTreeMap<String, Source>,
 }
@@ -105,13 +112,6 @@ impl Default for ServerConfig {
             drain: Duration::ZERO,
         }
     }
-}
-
-/// Where services are stored.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DatabaseConfig {
-    /// The file of the `SQLite` database.
-    pub(crate) path: PathBuf,
 }
 
 /// Where secrets are kept.

@@ -49,6 +49,9 @@ impl Serialize for Source {
     }
 }
 
+/// What stands for a value that may be secret.
+pub(super) const SET: &str = "(set)";
+
 /// One key with the value in force.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ShownValue {
@@ -63,6 +66,16 @@ pub(crate) struct ShownValue {
 }
 
 impl Config {
+    /// The name under which the key at `path` was set.
+    pub(super) fn place<'a>(&'a self, path: &'a str) -> &'a str {
+        self.origins.get(path).map_or(path, |source| source.place(path))
+    }
+
+    /// Whether an operator set the key at `path`.
+    pub(super) fn is_given(&self, path: &str) -> bool {
+        self.origins.get(path).is_some_and(|source| *source != Source::Default)
+    }
+
     /// Every key with its value and source, in the order of the documentation. Secrets are left out.
     pub(crate) fn provenance(&self) -> Vec<ShownValue> {
         let keys = KEYS.iter().map(|key| self.shown(key.path.to_owned(), (key.show)(self), key.meaning));
@@ -77,7 +90,7 @@ impl Config {
     fn shown_parameter(&self, name: &str) -> ShownValue {
         let named = NAMED_PARAMETERS.iter().find(|parameter| parameter.name == name);
         let meaning = named.map_or("a parameter of the secrets manager", |parameter| parameter.meaning);
-        self.shown(format!("{PARAMETERS}.{name}"), Some("(set)".to_owned()), meaning)
+        self.shown(format!("{PARAMETERS}.{name}"), Some(SET.to_owned()), meaning)
     }
 }
 

@@ -13,9 +13,6 @@ use super::fault::Problem;
 use super::parse::{Parsed, list, text, wrong};
 use super::suggestion::closest;
 
-/// What stands for the data directory at the beginning of a database's path.
-pub(super) const DATA_DIR_PLACEHOLDER: &str = "<dataDir>";
-
 /// The secrets managers of this version by the names operators write.
 const SERVED: [(&str, SecretsManagerKind); 3] = [
     ("db", SecretsManagerKind::Database),
@@ -62,8 +59,8 @@ pub(super) fn prefix(value: &Value) -> Parsed<String> {
     rule(holds, prefix, "must be at most 64 letters, digits, `_` or `-`")
 }
 
-/// A directory; whether it exists is for its user to find out.
-pub(super) fn directory(value: &Value) -> Parsed<PathBuf> {
+/// A file or a directory; whether it exists is for its user to find out.
+pub(super) fn path(value: &Value) -> Parsed<PathBuf> {
     text(value).map(PathBuf::from)
 }
 
@@ -112,19 +109,6 @@ pub(super) fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
     networks
         .collect::<Result<_, _>>()
         .map_err(|_| Problem::Rule("must be a list of IP addresses and networks, such as 10.0.0.7 or 10.0.0.0/8"))
-}
-
-/// The file of a `sqlite:` URL. Other URLs hold a password: no message repeats one.
-pub(super) fn database_path(value: &Value) -> Parsed<PathBuf> {
-    let url = text(value)?.trim();
-    let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    if matches!(scheme.as_str(), "postgres" | "postgresql" | "mysql" | "mariadb") {
-        return Err(Problem::Rule("names a database server; this version has SQLite only: `sqlite:<path>`"));
-    }
-    let path = url.strip_prefix("sqlite:").unwrap_or_default();
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let holds = !path.is_empty() && !path.starts_with(':') && !path.ends_with('/') && !path.contains(['?', '#']);
-    rule(holds, PathBuf::from(path), "must be `sqlite:` and the path of a file, without options")
 }
 
 /// A secrets manager by name.

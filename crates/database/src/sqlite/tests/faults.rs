@@ -1,5 +1,6 @@
 //! Locked, moved, full, damaged: unavailable within a second, nothing half-written, and it recovers by itself.
 
+use crate::DatabaseHealth;
 use std::time::{Duration, Instant};
 
 use strongroom_domain::{AuditAction, AuditLog, ServiceStore, ServiceWrite, StoreError};

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use super::keys::{KEYS, NAMED_PARAMETERS, OPENMETADATA_FERNET_KEY, PARAMETERS};
+use super::keys::{KEYS, OPENMETADATA_FERNET_KEY};
 use super::*;
 use secrecy::ExposeSecret;
 
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/strongroom.example.yaml");
-const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+mod database;
+mod documents;
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -66,6 +66,12 @@ fn without_any_source_every_key_has_its_default() {
     server.maxBodyBytes = 1048576                    default
     server.drainSeconds = 10                         default
     database.url = sqlite:./data/strongroom.db       default
+    database.user = (not set)                        default
+    database.password = (not set)                    default
+    database.passwordFile = (not set)                default
+    database.tls.mode = (not set)                    default
+    database.tls.caFile = (not set)                  default
+    database.pool.maxConnections = 16                default
     secretsManagerConfiguration.secretsManager = db  default
     secretsManagerConfiguration.prefix = (not set)   default
     secretsManagerConfiguration.tags = []            default
@@ -74,7 +80,7 @@ fn without_any_source_every_key_has_its_default() {
     log.format = text                                default
     cache.maxMegabytes = 64                          default
     ");
-    assert_eq!(config.database.path, Path::new("./data/strongroom.db"));
+    assert_eq!(config.database.sqlite_path(), Some(Path::new("./data/strongroom.db")));
     assert!(config.warnings.is_empty());
 }
 
@@ -166,15 +172,18 @@ elasticsearch: {}
     ");
 }
 
+/// A document that sets only the key at `path`.
+fn nested(path: &str, value: &str) -> String {
+    let around = |value: String, name: &str| format!("{{{name}: {value}}}");
+    path.rsplit('.').fold(value.to_owned(), around)
+}
+
 #[test]
 fn no_fault_quotes_a_value() {
     let canary = "hunter2canary";
     for key in KEYS {
-        let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
-        let indent = if section.is_empty() { "" } else { "  " };
-        let section = if section.is_empty() { String::new() } else { format!("{section}:\n") };
         for value in [format!("\"{canary}:\\n\""), format!("{{{canary}: {canary}}}"), format!("[[{canary}]]")] {
-            let faults = faults(&format!("{section}{indent}{name}: {value}"));
+            let faults = faults(&nested(key.path, &value));
             assert!(faults.starts_with(key.path), "{faults}");
             assert!(!faults.contains(canary), "{faults}");
         }
@@ -245,29 +254,6 @@ fn an_address_other_than_loopback_needs_insecure_http() {
     assert!(from_yaml_and("", &[("SERVER_HOST", "0.0.0.0")], &[("--insecure-http", "true")]).is_ok());
     for host in ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"] {
         assert!(from_environment(&[("SERVER_HOST", host)]).is_ok(), "{host}");
-    }
-}
-
-#[test]
-fn the_database_lies_in_the_data_directory_unless_a_path_is_given() {
-    let path = |pairs| from_environment(pairs).unwrap().database.path;
-
-    assert_eq!(path(&[("STRONGROOM_DATA_DIR", "/srv")]), Path::new("/srv/strongroom.db"));
-    assert_eq!(path(&[("STRONGROOM_DATABASE_URL", "sqlite:///var/x.db")]), Path::new("/var/x.db"));
-    assert_eq!(path(&[("STRONGROOM_DATABASE_URL", "sqlite:x.db")]), Path::new("x.db"));
-}
-
-#[test]
-fn a_database_server_is_refused_without_repeating_its_password() {
-    for url in ["postgres://u:hunter2@db/x", "postgresql://u:hunter2@db/x", "mysql://u:hunter2@db/x"] {
-        let faults = from_environment(&[("STRONGROOM_DATABASE_URL", url)]).unwrap_err();
-        assert_eq!(
-            faults,
-            "STRONGROOM_DATABASE_URL: names a database server; this version has SQLite only: `sqlite:<path>`"
-        );
-    }
-    for url in ["sqlite:", "sqlite::memory:", "sqlite:x.db?mode=ro", "x.db", "sqlite:dir/"] {
-        assert!(from_environment(&[("STRONGROOM_DATABASE_URL", url)]).is_err(), "{url}");
     }
 }
 
@@ -389,61 +375,4 @@ fn values_as_json_name_key_value_source_and_meaning() {
     assert_eq!(json["value"], "openmetadata");
     assert_eq!(json["source"], "default");
     assert!(json["meaning"].is_string());
-}
-
-/// The example with the settings that it comments out taken in: those have no space after their `#`.
-fn example_in_full() -> String {
-    let example = std::fs::read_to_string(EXAMPLE).unwrap();
-    let lines = example.lines().map(|line| {
-        let commented = line.trim_start().strip_prefix('#').filter(|rest| rest.starts_with(char::is_alphabetic));
-        commented.map_or_else(|| line.to_owned(), |_| line.replacen('#', "", 1))
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn the_example_equals_the_defaults() {
-    let example = from_yaml(&std::fs::read_to_string(EXAMPLE).unwrap()).unwrap();
-
-    assert_eq!(shown(&example), shown(&from_environment(&[]).unwrap()));
-}
-
-#[test]
-fn the_example_has_every_key_with_its_environment_variable() {
-    let example = example_in_full();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(example.as_bytes()).unwrap();
-
-    let content = file::read(file.path(), &BTreeMap::new());
-
-    let has = |path: &str| content.settings.iter().any(|(set, _)| set == path);
-    assert_eq!(content.faults, []);
-    from_yaml(&example).unwrap();
-    for key in KEYS {
-        assert!(has(key.path), "{}", key.path);
-        assert!(key.variable.is_none_or(|variable| example.contains(variable)), "{}", key.path);
-        assert!(key.flag.is_none_or(|flag| example.contains(flag)), "{}", key.path);
-    }
-    for parameter in NAMED_PARAMETERS {
-        assert!(has(&format!("{PARAMETERS}.{}", parameter.name)), "{}", parameter.name);
-        assert!(example.contains(parameter.variable), "{}", parameter.name);
-    }
-}
-
-#[test]
-fn the_documentation_has_every_key_as_the_table_has_it() {
-    let documentation = std::fs::read_to_string(DOCUMENTATION).unwrap();
-    let code = |text: &str| if text.is_empty() { "–".to_owned() } else { format!("`{text}`") };
-    let row = |path: &str, variable: Option<&str>, default: &str, meaning: &str| {
-        format!("| `{path}` | {} | {} | {meaning} |\n", code(variable.unwrap_or_default()), code(default))
-    };
-    let keys = KEYS.iter().map(|key| row(key.path, key.variable, key.default, key.meaning));
-    let parameters = NAMED_PARAMETERS.iter().map(|parameter| {
-        let path = format!("{PARAMETERS}.{}", parameter.name);
-        row(&path, Some(parameter.variable), "", parameter.meaning)
-    });
-
-    let missing: String = keys.chain(parameters).filter(|row| !documentation.contains(row)).collect();
-
-    assert_eq!(missing, "", "docs/configuration.md lacks these rows");
 }

@@ -1,0 +1,210 @@
+//! The sequence of changes that replicas follow.
+//!
+//! A change gets its number when it is written and is seen when it is committed, so that a smaller number may come
+//! after a larger one. Numbers that are missing are therefore asked for again, until they are there or so old that
+//! their transaction must have ended: the server ends one that idles after ten seconds (`PostgreSQL`), and a
+//! replica commits none that it began long ago.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use strongroom_domain::{ChangeFeed, ChangedService, Changes, Family, StoreError};
+use uuid::Uuid;
+
+use super::ServerDatabase;
+use super::session::{Session, reading};
+use super::values::{Row, Value, placeholders, values};
+
+/// How long a missing number is asked for.
+const GAP_LIVES: Duration = Duration::from_mins(10);
+
+/// How many missing numbers are asked for at most; beyond it, whatever is remembered is forgotten.
+const GAPS: usize = 1_000;
+
+/// How many changes one look reads at most.
+const LOOK: usize = 5_000;
+
+/// How many changes are kept. Whoever is further behind forgets everything he remembers.
+const KEPT: i64 = 100_000;
+
+/// Every so many looks, older changes are deleted: at four looks a second, about every quarter of an hour.
+const LOOKS_BETWEEN_PRUNING: u64 = 4_000;
+
+/// What a change was.
+const CONTENT: &str = "content";
+const EXISTENCE: &str = "existence";
+const ACCESS: &str = "access";
+
+const INSERT: &str = "INSERT INTO changes (kind, family, subject_id, fqn) VALUES ($1, $2, $3, $4)";
+
+/// Notes that the content of a service changed, in the transaction that changes it.
+pub(super) async fn note_content(session: &mut Session, service: &ChangedService) -> sqlx::Result<()> {
+    note_service(session, CONTENT, service).await
+}
+
+/// Notes that a service came, went, or was marked as deleted.
+pub(super) async fn note_existence(session: &mut Session, service: &ChangedService) -> sqlx::Result<()> {
+    note_service(session, EXISTENCE, service).await
+}
+
+async fn note_service(session: &mut Session, kind: &'static str, service: &ChangedService) -> sqlx::Result<()> {
+    session.execute(INSERT, values![kind, service.family.as_str(), service.id, &service.fqn]).await.map(drop)
+}
+
+/// Notes a change of users, bots or tokens.
+pub(super) async fn note_access(session: &mut Session) -> sqlx::Result<()> {
+    session.execute(INSERT, values![ACCESS, None::<&str>, None::<Uuid>, None::<&str>]).await.map(drop)
+}
+
+/// How far one has followed.
+#[derive(Default)]
+pub(super) struct Follower(Mutex<Followed>);
+
+#[derive(Default)]
+struct Followed {
+    /// The largest number seen; none before the first look.
+    last: Option<i64>,
+    gaps: Vec<Gap>,
+    looks: u64,
+}
+
+struct Gap {
+    number: i64,
+    missing_since: Instant,
+}
+
+/// What the next look asks for.
+struct Look {
+    last: Option<i64>,
+    gaps: Vec<i64>,
+    prunes: bool,
+}
+
+impl Follower {
+    fn next_look(&self) -> Look {
+        let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.looks += 1;
+        followed.gaps.retain(|gap| gap.missing_since.elapsed() < GAP_LIVES);
+        Look {
+            last: followed.last,
+            gaps: followed.gaps.iter().map(|gap| gap.number).collect(),
+            prunes: followed.looks.is_multiple_of(LOOKS_BETWEEN_PRUNING),
+        }
+    }
+
+    /// Takes numbers that were seen, in their order; says whether so many are missing that they cannot be awaited.
+    fn saw(&self, numbers: impl IntoIterator<Item = i64>) -> bool {
+        let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_lost = false;
+        for number in numbers {
+            let last = followed.last.unwrap_or(number);
+            followed.gaps.retain(|gap| gap.number != number);
+            let missing = usize::try_from(number - last - 1).unwrap_or_default();
+            if followed.gaps.len().saturating_add(missing) > GAPS {
+                is_lost = true;
+            } else {
+                let missing_since = Instant::now();
+                followed.gaps.extend((last + 1..number).map(|number| Gap { number, missing_since }));
+            }
+            followed.last = Some(last.max(number));
+        }
+        is_lost
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for ServerDatabase {
+    async fn changes(&self) -> Result<Changes, StoreError> {
+        let look = self.0.follower.next_look();
+        let rows = reading!(self, session => rows(session, &look))?;
+        let changes = self.understood(&look, &rows)?;
+        if changes.everything {
+            self.0.totals.forget(None);
+        }
+        Ok(changes)
+    }
+}
+
+impl ServerDatabase {
+    fn understood(&self, look: &Look, rows: &[Row]) -> Result<Changes, StoreError> {
+        let mut changes = Changes::default();
+        let mut numbers = Vec::with_capacity(rows.len());
+        for row in rows {
+            numbers.push(self.understand(row, &mut changes).map_err(|error| super::store_error(&error))?);
+        }
+        let is_lost = self.0.follower.saw(numbers);
+        changes.everything = look.last.is_none() || is_lost || rows.len() >= LOOK;
+        Ok(changes)
+    }
+
+    fn understand(&self, row: &Row, changes: &mut Changes) -> sqlx::Result<i64> {
+        let kind = row.text(1)?;
+        match (kind.as_str(), row.optional_text(2)?.as_deref().and_then(Family::parse), row.optional_id(3)?) {
+            (CONTENT | EXISTENCE, Some(family), Some(id)) => {
+                if kind == EXISTENCE {
+                    self.0.totals.forget(Some(family));
+                }
+                changes.services.push(ChangedService { family, id, fqn: row.text(4)? });
+            }
+            (ACCESS, ..) => changes.access = true,
+            // Word of a newer version: to be on the safe side.
+            _ => changes.everything = true,
+        }
+        row.integer(0)
+    }
+}
+
+const COLUMNS: &str = "SELECT sequence, kind, family, subject_id, fqn FROM changes WHERE";
+
+async fn rows(session: &mut Session, look: &Look) -> sqlx::Result<Vec<Row>> {
+    let Some(last) = look.last else { return newest(session).await };
+    if look.prunes {
+        session.execute("DELETE FROM changes WHERE sequence < $1", values![last - KEPT]).await?;
+    }
+    let mut values: Vec<Value<'_>> = vec![last.into()];
+    let mut sql = format!("{COLUMNS} sequence > $1");
+    if !look.gaps.is_empty() {
+        values.extend(look.gaps.iter().map(|number| Value::Integer(*number)));
+        let _ = write!(sql, " OR sequence IN {}", placeholders(2, look.gaps.len()));
+    }
+    values.push(LOOK.into());
+    let _ = write!(sql, " ORDER BY sequence LIMIT ${}", values.len());
+    session.query(sql, &values).await
+}
+
+/// The first look: nothing is remembered yet, but what is about to be committed among the newest numbers counts.
+async fn newest(session: &mut Session) -> sqlx::Result<Vec<Row>> {
+    let sql = format!("{COLUMNS} sequence > (SELECT coalesce(max(sequence), 0) - 1000 FROM changes) ORDER BY sequence");
+    session.query(sql, &[]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_missing_is_asked_for_until_it_comes() {
+        let follower = Follower::default();
+
+        assert!(!follower.saw([10, 12]));
+        assert_eq!(follower.next_look().gaps, [11]);
+        assert_eq!(follower.next_look().last, Some(12));
+
+        assert!(!follower.saw([11, 13]));
+        assert!(follower.next_look().gaps.is_empty());
+        assert_eq!(follower.next_look().last, Some(13));
+    }
+
+    #[test]
+    fn too_many_missing_numbers_are_not_awaited() {
+        let follower = Follower::default();
+        follower.saw([1]);
+
+        assert!(follower.saw([100_000]));
+
+        assert!(follower.next_look().gaps.is_empty());
+        assert_eq!(follower.next_look().last, Some(100_000));
+    }
+}

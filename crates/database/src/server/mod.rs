@@ -1,0 +1,220 @@
+//! A database server that many replicas share: `PostgreSQL`, `MySQL` or `MariaDB`. The statements are the same but for
+//! a few; where they differ, both stand side by side.
+
+mod audit;
+mod changes;
+mod ciphertexts;
+mod errors;
+mod key_usage;
+mod leases;
+mod migrations;
+mod principals;
+mod rows;
+mod secret_names;
+mod services;
+mod session;
+mod tokens;
+mod totals;
+mod values;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use strongroom_domain::{SecretValue, StoreError};
+
+use self::audit::AuditQueue;
+use self::changes::Follower;
+use self::errors::store_error;
+use self::session::{Pool, reading};
+use self::totals::Totals;
+use crate::DatabaseHealth;
+
+/// Which protocol a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKind {
+    /// `PostgreSQL` 13 or newer.
+    Postgres,
+    /// `MySQL` 8, or `MariaDB` 10.6 or newer.
+    MySql,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all.
+    Disable,
+    /// Encrypted where the server can.
+    Prefer,
+    /// Encrypted, whoever answers.
+    Require,
+    /// Encrypted, and the certificate comes from a trusted authority.
+    VerifyCa,
+    /// As before, and it is for this host.
+    VerifyFull,
+}
+
+/// Where the database is, and how long it may take.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Which protocol.
+    pub kind: ServerKind,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Name of the database.
+    pub name: String,
+    /// Who logs in.
+    pub user: String,
+    /// With what.
+    pub password: Option<SecretValue>,
+    /// Encryption.
+    pub tls: TlsMode,
+    /// Certificates of authorities, in PEM; none: those that browsers trust.
+    pub ca_file: Option<PathBuf>,
+    /// How many connections at most.
+    pub max_connections: u32,
+    /// How long a caller waits for an answer.
+    pub answer_timeout: Duration,
+}
+
+impl ServerOptions {
+    /// The usual options; without password and encryption.
+    pub fn new(kind: ServerKind, host: &str, port: u16, name: &str, user: &str) -> Self {
+        Self {
+            kind,
+            host: host.to_owned(),
+            port,
+            name: name.to_owned(),
+            user: user.to_owned(),
+            password: None,
+            tls: TlsMode::Prefer,
+            ca_file: None,
+            max_connections: 16,
+            answer_timeout: Duration::from_millis(900),
+        }
+    }
+}
+
+/// A handle to a database server. Clones share its connections.
+#[derive(Clone)]
+pub struct ServerDatabase(Arc<Handle>);
+
+struct Handle {
+    pool: Pool,
+    answer_timeout: Duration,
+    audit: AuditQueue,
+    follower: Follower,
+    totals: Totals,
+}
+
+impl ServerDatabase {
+    /// Prepares connections; makes none yet. Must be called within a runtime.
+    pub fn connect(options: &ServerOptions) -> Self {
+        let pool = match options.kind {
+            ServerKind::Postgres => Pool::Postgres(postgres_pool(options)),
+            ServerKind::MySql => Pool::MySql(mysql_pool(options)),
+        };
+        let audit = AuditQueue::start(pool.clone());
+        let answer_timeout = options.answer_timeout;
+        Self(Arc::new(Handle { pool, answer_timeout, audit, follower: Follower::default(), totals: Totals::default() }))
+    }
+
+    /// Brings the schema up to date; may wait for another replica that does so.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrations::migrate(&self.0.pool).await
+    }
+}
+
+#[async_trait]
+impl DatabaseHealth for ServerDatabase {
+    async fn ping(&self) -> Result<(), StoreError> {
+        let sql = "SELECT number FROM schema_migrations LIMIT 1";
+        let pinged: Result<bool, StoreError> = reading!(self, session => session.exists(sql, &[]));
+        pinged.map(drop)
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        let sql = "DELETE FROM changes WHERE sequence = 0";
+        let deleted: Result<u64, StoreError> = reading!(self, session => session.execute(sql, &[]));
+        deleted.map(drop)
+    }
+}
+
+fn postgres_pool(options: &ServerOptions) -> sqlx::PgPool {
+    let mut connect = PgConnectOptions::new_without_pgpass()
+        .host(&options.host)
+        .port(options.port)
+        .database(&options.name)
+        .username(&options.user)
+        .application_name("strongroom")
+        // A transaction that its replica forgot must not keep its locks, nor the others waiting.
+        .options([
+            ("lock_timeout", "600"),
+            ("statement_timeout", "10000"),
+            ("idle_in_transaction_session_timeout", "10000"),
+        ])
+        .ssl_mode(match options.tls {
+            TlsMode::Disable => PgSslMode::Disable,
+            TlsMode::Prefer => PgSslMode::Prefer,
+            TlsMode::Require => PgSslMode::Require,
+            TlsMode::VerifyCa => PgSslMode::VerifyCa,
+            TlsMode::VerifyFull => PgSslMode::VerifyFull,
+        });
+    if let Some(password) = &options.password {
+        // REVEAL: sqlx takes it as plain text; its options are not logged.
+        connect = connect.password(password.reveal());
+    }
+    if let Some(file) = &options.ca_file {
+        connect = connect.ssl_root_cert(file);
+    }
+    PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.answer_timeout)
+        .test_before_acquire(false)
+        .connect_lazy_with(connect)
+}
+
+fn mysql_pool(options: &ServerOptions) -> sqlx::MySqlPool {
+    let mut connect = MySqlConnectOptions::new()
+        .host(&options.host)
+        .port(options.port)
+        .database(&options.name)
+        .username(&options.user)
+        .ssl_mode(match options.tls {
+            TlsMode::Disable => MySqlSslMode::Disabled,
+            TlsMode::Prefer => MySqlSslMode::Preferred,
+            TlsMode::Require => MySqlSslMode::Required,
+            TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
+            TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
+        });
+    if let Some(password) = &options.password {
+        // REVEAL: as above.
+        connect = connect.password(password.reveal());
+    }
+    if let Some(file) = &options.ca_file {
+        connect = connect.ssl_ca(file);
+    }
+    MySqlPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.answer_timeout)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // Read committed, as PostgreSQL; and what does not fit is an error, never cut off.
+                for statement in [
+                    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+                    "SET SESSION innodb_lock_wait_timeout = 1",
+                ] {
+                    sqlx::query(statement).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .connect_lazy_with(connect)
+}

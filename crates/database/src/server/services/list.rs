@@ -1,0 +1,120 @@
+//! Pages of services, by the bytes of their fully qualified names. A page costs the same whatever its place.
+
+use strongroom_domain::{Family, Include, ListQuery, PageCursor, ServicePage, StoredService};
+
+use super::super::rows::service_columns;
+use super::super::session::Session;
+use super::super::totals::Totals;
+use super::super::values::{Value, values};
+use super::{grouped, with_ciphertexts};
+
+/// Where a page begins, and which way it is read.
+#[derive(Clone, Copy)]
+struct Bound<'a> {
+    fqn: &'a str,
+    backwards: bool,
+}
+
+impl<'a> Bound<'a> {
+    fn of(cursor: &'a PageCursor) -> Self {
+        match cursor {
+            PageCursor::Start => Self { fqn: "", backwards: false },
+            PageCursor::After(fqn) => Self { fqn, backwards: false },
+            PageCursor::Before(fqn) => Self { fqn, backwards: true },
+        }
+    }
+}
+
+/// The rows of a page: in all states, or those that are (or are not) deleted; forwards or backwards.
+fn rows_sql(all_states: bool, backwards: bool) -> &'static str {
+    match (all_states, backwards) {
+        (true, false) => concat!(
+            with_ciphertexts!("(SELECT * FROM services WHERE family = $1 AND fqn > $2 ORDER BY fqn LIMIT $3)"),
+            " ORDER BY s.fqn"
+        ),
+        (true, true) => concat!(
+            with_ciphertexts!("(SELECT * FROM services WHERE family = $1 AND fqn < $2 ORDER BY fqn DESC LIMIT $3)"),
+            " ORDER BY s.fqn DESC"
+        ),
+        (false, false) => concat!(
+            with_ciphertexts!(
+                "(SELECT * FROM services WHERE family = $1 AND deleted = $2 AND fqn > $3 ORDER BY fqn LIMIT $4)"
+            ),
+            " ORDER BY s.fqn"
+        ),
+        (false, true) => concat!(
+            with_ciphertexts!(
+                "(SELECT * FROM services WHERE family = $1 AND deleted = $2 AND fqn < $3 ORDER BY fqn DESC LIMIT $4)"
+            ),
+            " ORDER BY s.fqn DESC"
+        ),
+    }
+}
+
+/// Whether anything lies on the side of the bound that the page does not read.
+fn others_sql(all_states: bool, backwards: bool) -> &'static str {
+    match (all_states, backwards) {
+        (true, false) => "SELECT id FROM services WHERE family = $1 AND fqn <= $2 LIMIT 1",
+        (true, true) => "SELECT id FROM services WHERE family = $1 AND fqn >= $2 LIMIT 1",
+        (false, false) => "SELECT id FROM services WHERE family = $1 AND deleted = $2 AND fqn <= $3 LIMIT 1",
+        (false, true) => "SELECT id FROM services WHERE family = $1 AND deleted = $2 AND fqn >= $3 LIMIT 1",
+    }
+}
+
+/// Reads a page.
+pub(super) async fn page(session: &mut Session, query: &ListQuery, totals: &Totals) -> sqlx::Result<ServicePage> {
+    let total = total(session, query.family, query.include, totals).await?;
+    if query.limit == 0 {
+        return Ok(ServicePage { services: Vec::new(), total, has_before: false, has_after: false });
+    }
+    let bound = Bound::of(&query.cursor);
+    let mut services = rows(session, query, bound).await?;
+    let more = services.len() > query.limit;
+    services.truncate(query.limit);
+    let on_other_side = !bound.fqn.is_empty() && has_others(session, query, bound).await?;
+    let (has_before, has_after) = if bound.backwards { (more, on_other_side) } else { (on_other_side, more) };
+    if bound.backwards {
+        services.reverse();
+    }
+    Ok(ServicePage { services, total, has_before, has_after })
+}
+
+async fn rows(session: &mut Session, query: &ListQuery, bound: Bound<'_>) -> sqlx::Result<Vec<StoredService>> {
+    let mut values = conditions(query, bound);
+    values.push(query.limit.saturating_add(1).into());
+    let sql = rows_sql(query.include == Include::All, bound.backwards);
+    grouped(&session.query(sql, &values).await?)
+}
+
+async fn has_others(session: &mut Session, query: &ListQuery, bound: Bound<'_>) -> sqlx::Result<bool> {
+    session.exists(others_sql(query.include == Include::All, bound.backwards), &conditions(query, bound)).await
+}
+
+fn conditions<'a>(query: &ListQuery, bound: Bound<'a>) -> Vec<Value<'a>> {
+    let mut values: Vec<Value<'a>> = vec![query.family.as_str().into()];
+    if query.include != Include::All {
+        values.push((query.include == Include::Deleted).into());
+    }
+    values.push(bound.fqn.into());
+    values
+}
+
+async fn total(session: &mut Session, family: Family, include: Include, totals: &Totals) -> sqlx::Result<u64> {
+    let mut total = 0;
+    for deleted in [false, true].into_iter().filter(|deleted| include.admits(*deleted)) {
+        total += match totals.get(family, deleted) {
+            Some(total) => total,
+            None => count(session, family, deleted, totals).await?,
+        };
+    }
+    Ok(total)
+}
+
+async fn count(session: &mut Session, family: Family, deleted: bool, totals: &Totals) -> sqlx::Result<u64> {
+    let changes = totals.changes();
+    let sql = "SELECT count(*) FROM services WHERE family = $1 AND deleted = $2";
+    let row = session.first(sql, values![family.as_str(), deleted]).await?;
+    let total = row.map_or(Ok(0), |row| row.unsigned(0))?;
+    totals.keep(changes, family, deleted, total);
+    Ok(total)
+}

@@ -1,0 +1,130 @@
+//! Writes of services, each in a transaction with its audit entry and word to the other replicas.
+
+use strongroom_domain::{
+    AuditEntry, ChangedService, Family, OwnerKind, RowMac, ServiceRow, ServiceWrite, ServiceWriteError, StoreError,
+    VersionRow,
+};
+use uuid::Uuid;
+
+use super::super::errors::{Fault, is_duplicate};
+use super::super::session::{Session, Sql};
+use super::super::values::values;
+use super::super::{audit, changes, ciphertexts, secret_names};
+
+type Written = Result<(), Fault<ServiceWriteError>>;
+
+/// Writes a service with all that belongs to it.
+pub(super) async fn write(session: &mut Session, write: &ServiceWrite) -> Written {
+    let row = &write.row;
+    match write.expected_revision {
+        None => insert(session, row).await?,
+        Some(revision) => update(session, row, revision).await?,
+    }
+    secret_names::change(session, row.id, &write.names).await?;
+    ciphertexts::replace(session, &write.sealed, &write.superseded).await?;
+    if let Some(before) = &write.history {
+        keep_history(session, row.id, before).await?;
+    }
+    audit::insert(session, &[&write.audit]).await?;
+    let service = ChangedService { family: row.family, id: row.id, fqn: row.fqn.clone() };
+    // Which services there are changes with a new one, and where one is marked as deleted or brought back.
+    match write.expected_revision {
+        Some(_) if !changes_existence(&write.audit) => changes::note_content(session, &service).await?,
+        _ => changes::note_existence(session, &service).await?,
+    }
+    Ok(())
+}
+
+/// Whether a write changes which services there are.
+pub(super) fn changes_existence(audit: &AuditEntry) -> bool {
+    use strongroom_domain::AuditAction::{Create, HardDelete, Restore, SoftDelete};
+    matches!(audit.action, Create | SoftDelete | HardDelete | Restore)
+}
+
+/// Deletes a service; its names and history go with it by foreign key.
+pub(super) async fn erase(session: &mut Session, id: Uuid, expected_revision: u64, audit: &AuditEntry) -> Written {
+    let found = session.first("SELECT family, fqn FROM services WHERE id = $1", values![id]).await?;
+    let sql = "DELETE FROM services WHERE id = $1 AND revision = $2";
+    let erased = session.execute(sql, values![id, expected_revision]).await?;
+    let Some(row) = found.filter(|_| erased > 0) else { return Err(Fault::Refused(ServiceWriteError::Conflict)) };
+    ciphertexts::delete_of_owner(session, OwnerKind::Service, id).await?;
+    audit::insert(session, &[audit]).await?;
+    let family = Family::parse(&row.text(0)?).unwrap_or(Family::Database);
+    Ok(changes::note_existence(session, &ChangedService { family, id, fqn: row.text(1)? }).await?)
+}
+
+/// Replaces MACs of rows that did not change since.
+pub(super) async fn resign(
+    session: &mut Session,
+    replacements: &[(ServiceRow, RowMac)],
+) -> Result<usize, Fault<StoreError>> {
+    let sql = "UPDATE services SET key_id = $1, mac = $2 WHERE id = $3 AND revision = $4 AND key_id = $5 AND mac = $6";
+    let mut replaced = 0;
+    for (row, mac) in replacements {
+        let old = &row.mac;
+        let values = values![mac.key_id.as_str(), &mac.tag, row.id, row.revision, old.key_id.as_str(), &old.tag];
+        replaced += usize::try_from(session.execute(sql, values).await?).unwrap_or_default();
+    }
+    Ok(replaced)
+}
+
+async fn insert(session: &mut Session, row: &ServiceRow) -> Written {
+    let inserted = session
+        .execute(
+            "INSERT INTO services (id, family, fqn, deleted, version, revision, document, secrets, key_id, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            values![
+                row.id,
+                row.family.as_str(),
+                &row.fqn,
+                row.deleted,
+                row.version.tenths(),
+                row.revision,
+                &row.document,
+                &row.secrets,
+                row.mac.key_id.as_str(),
+                &row.mac.tag,
+            ],
+        )
+        .await;
+    inserted.map(drop).map_err(already_exists)
+}
+
+async fn update(session: &mut Session, row: &ServiceRow, revision: u64) -> Written {
+    let updated = session
+        .execute(
+            "UPDATE services SET family = $1, fqn = $2, deleted = $3, version = $4, revision = $5, document = $6,
+                 secrets = $7, key_id = $8, mac = $9
+             WHERE id = $10 AND revision = $11",
+            values![
+                row.family.as_str(),
+                &row.fqn,
+                row.deleted,
+                row.version.tenths(),
+                row.revision,
+                &row.document,
+                &row.secrets,
+                row.mac.key_id.as_str(),
+                &row.mac.tag,
+                row.id,
+                revision,
+            ],
+        )
+        .await
+        .map_err(already_exists)?;
+    if updated == 0 { Err(Fault::Refused(ServiceWriteError::Conflict)) } else { Ok(()) }
+}
+
+fn already_exists(error: sqlx::Error) -> Fault<ServiceWriteError> {
+    if is_duplicate(&error) { Fault::Refused(ServiceWriteError::AlreadyExists) } else { Fault::Sql(error) }
+}
+
+async fn keep_history(session: &mut Session, service_id: Uuid, before: &VersionRow) -> sqlx::Result<()> {
+    let sql = Sql::Each {
+        postgres: "INSERT INTO service_versions (service_id, version, document) VALUES ($1, $2, $3)
+                   ON CONFLICT (service_id, version) DO UPDATE SET document = excluded.document",
+        mysql: "INSERT INTO service_versions (service_id, version, document) VALUES ($1, $2, $3)
+                ON DUPLICATE KEY UPDATE document = VALUES(document)",
+    };
+    session.execute(sql, values![service_id, before.version.tenths(), &before.document]).await.map(drop)
+}

@@ -1,0 +1,1 @@
+-- Nothing here: SQLite itself tells that another process has committed (PRAGMA data_version).
