@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build check fmt deny advisories test test-rust test-client test-tools bench clean-tools
+.PHONY: help run build check fmt deny advisories test test-rust test-client test-databases test-tools bench clean-tools
 
 PYTHON ?= python3
 CARGO_DENY_VERSION := 0.20.2
@@ -14,7 +14,7 @@ DENY := PATH="$(CACHE)/tools/bin:$$PATH" cargo deny
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do \
-		printf '  make %-12s %s\n' "$$name" "$$text"; done
+		printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 run: ## Start the server on its default address, with its data in ./data
 	cargo run --locked
@@ -42,11 +42,14 @@ advisories: ## Known security holes in dependencies; reads RustSec's database fr
 
 test: test-rust test-client ## Everything: Rust tests, then the real client against real databases
 
-test-rust: build ## The Rust tests alone
+test-rust: build test-databases ## The Rust tests alone
 	cargo test --workspace --locked
 
 test-client: build test-tools ## The tests with the real OpenMetadata client alone; ARGS goes to pytest
 	cd tests/client && PYTHONWARNINGS=ignore "$(CLIENT)/bin/python" -m pytest $(ARGS)
+
+test-databases: ## Install MariaDB and PostgreSQL where they are missing; the tests run servers of their own
+	scripts/install-test-tools
 
 test-tools: ## Install what the tests need and is missing: the client, MariaDB, PostgreSQL
 	PYTHON="$(PYTHON)" scripts/install-test-tools "$(CLIENT)"

@@ -13,4 +13,5 @@ mod http_api;
 mod process;
 mod reveals;
 mod secrets_manager;
+mod store;
 mod support;

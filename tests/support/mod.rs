@@ -1,6 +1,10 @@
 //! Fakes and helpers for tests of more than one subject.
 
+mod database_server;
 mod failing_manager;
+pub(crate) mod mariadb;
+pub(crate) mod postgresql;
 pub(crate) mod server;
+pub(crate) mod stores;
 
 pub(crate) use failing_manager::FailingManager;

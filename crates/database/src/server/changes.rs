@@ -20,6 +20,9 @@ use super::values::{Row, Value, placeholders, values};
 /// How long a missing number is asked for.
 const GAP_LIVES: Duration = Duration::from_mins(10);
 
+/// For how long what a look told may be believed.
+const LOOK_LASTS: Duration = Duration::from_millis(900);
+
 /// How many missing numbers are asked for at most; beyond it, whatever is remembered is forgotten.
 const GAPS: usize = 1_000;
 
@@ -68,6 +71,7 @@ struct Followed {
     last: Option<i64>,
     gaps: Vec<Gap>,
     looks: u64,
+    looked: Option<Instant>,
 }
 
 struct Gap {
@@ -83,6 +87,16 @@ struct Look {
 }
 
 impl Follower {
+    /// Whether the last look was so lately that what is remembered may be believed.
+    pub(super) fn is_following(&self) -> bool {
+        let followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.looked.is_some_and(|looked| looked.elapsed() < LOOK_LASTS)
+    }
+
+    fn looked(&self, begun: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).looked = Some(begun);
+    }
+
     fn next_look(&self) -> Look {
         let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         followed.looks += 1;
@@ -117,12 +131,13 @@ impl Follower {
 #[async_trait]
 impl ChangeFeed for ServerDatabase {
     async fn changes(&self) -> Result<Changes, StoreError> {
-        let look = self.0.follower.next_look();
+        let (look, begun) = (self.0.follower.next_look(), Instant::now());
         let rows = reading!(self, session => rows(session, &look))?;
         let changes = self.understood(&look, &rows)?;
         if changes.everything {
             self.0.totals.forget(None);
         }
+        self.0.follower.looked(begun);
         Ok(changes)
     }
 }

@@ -9,18 +9,20 @@ use super::super::values::{Value, values};
 use super::{grouped, with_ciphertexts};
 
 /// Where a page begins, and which way it is read.
-#[derive(Clone, Copy)]
-struct Bound<'a> {
-    fqn: &'a str,
+struct Bound {
+    fqn: String,
     backwards: bool,
 }
 
-impl<'a> Bound<'a> {
-    fn of(cursor: &'a PageCursor) -> Self {
+impl Bound {
+    /// `PostgreSQL` takes no NUL. No name holds one, so that another text divides the names in the same way.
+    fn of(cursor: &PageCursor) -> Self {
+        let until_nul = |fqn: &str| fqn.split('\0').next().unwrap_or_default().to_owned();
         match cursor {
-            PageCursor::Start => Self { fqn: "", backwards: false },
-            PageCursor::After(fqn) => Self { fqn, backwards: false },
-            PageCursor::Before(fqn) => Self { fqn, backwards: true },
+            PageCursor::Start => Self { fqn: String::new(), backwards: false },
+            PageCursor::After(fqn) => Self { fqn: until_nul(fqn), backwards: false },
+            PageCursor::Before(fqn) if fqn.contains('\0') => Self { fqn: until_nul(fqn) + "\u{1}", backwards: true },
+            PageCursor::Before(fqn) => Self { fqn: fqn.clone(), backwards: true },
         }
     }
 }
@@ -62,16 +64,20 @@ fn others_sql(all_states: bool, backwards: bool) -> &'static str {
 }
 
 /// Reads a page.
-pub(super) async fn page(session: &mut Session, query: &ListQuery, totals: &Totals) -> sqlx::Result<ServicePage> {
+pub(super) async fn page(
+    session: &mut Session,
+    query: &ListQuery,
+    totals: Option<&Totals>,
+) -> sqlx::Result<ServicePage> {
     let total = total(session, query.family, query.include, totals).await?;
     if query.limit == 0 {
         return Ok(ServicePage { services: Vec::new(), total, has_before: false, has_after: false });
     }
     let bound = Bound::of(&query.cursor);
-    let mut services = rows(session, query, bound).await?;
+    let mut services = rows(session, query, &bound).await?;
     let more = services.len() > query.limit;
     services.truncate(query.limit);
-    let on_other_side = !bound.fqn.is_empty() && has_others(session, query, bound).await?;
+    let on_other_side = !bound.fqn.is_empty() && has_others(session, query, &bound).await?;
     let (has_before, has_after) = if bound.backwards { (more, on_other_side) } else { (on_other_side, more) };
     if bound.backwards {
         services.reverse();
@@ -79,30 +85,30 @@ pub(super) async fn page(session: &mut Session, query: &ListQuery, totals: &Tota
     Ok(ServicePage { services, total, has_before, has_after })
 }
 
-async fn rows(session: &mut Session, query: &ListQuery, bound: Bound<'_>) -> sqlx::Result<Vec<StoredService>> {
+async fn rows(session: &mut Session, query: &ListQuery, bound: &Bound) -> sqlx::Result<Vec<StoredService>> {
     let mut values = conditions(query, bound);
     values.push(query.limit.saturating_add(1).into());
     let sql = rows_sql(query.include == Include::All, bound.backwards);
     grouped(&session.query(sql, &values).await?)
 }
 
-async fn has_others(session: &mut Session, query: &ListQuery, bound: Bound<'_>) -> sqlx::Result<bool> {
+async fn has_others(session: &mut Session, query: &ListQuery, bound: &Bound) -> sqlx::Result<bool> {
     session.exists(others_sql(query.include == Include::All, bound.backwards), &conditions(query, bound)).await
 }
 
-fn conditions<'a>(query: &ListQuery, bound: Bound<'a>) -> Vec<Value<'a>> {
+fn conditions<'a>(query: &ListQuery, bound: &'a Bound) -> Vec<Value<'a>> {
     let mut values: Vec<Value<'a>> = vec![query.family.as_str().into()];
     if query.include != Include::All {
         values.push((query.include == Include::Deleted).into());
     }
-    values.push(bound.fqn.into());
+    values.push((&bound.fqn).into());
     values
 }
 
-async fn total(session: &mut Session, family: Family, include: Include, totals: &Totals) -> sqlx::Result<u64> {
+async fn total(session: &mut Session, family: Family, include: Include, totals: Option<&Totals>) -> sqlx::Result<u64> {
     let mut total = 0;
     for deleted in [false, true].into_iter().filter(|deleted| include.admits(*deleted)) {
-        total += match totals.get(family, deleted) {
+        total += match totals.and_then(|totals| totals.get(family, deleted)) {
             Some(total) => total,
             None => count(session, family, deleted, totals).await?,
         };
@@ -110,11 +116,13 @@ async fn total(session: &mut Session, family: Family, include: Include, totals: 
     Ok(total)
 }
 
-async fn count(session: &mut Session, family: Family, deleted: bool, totals: &Totals) -> sqlx::Result<u64> {
-    let changes = totals.changes();
+async fn count(session: &mut Session, family: Family, deleted: bool, totals: Option<&Totals>) -> sqlx::Result<u64> {
+    let changes = totals.map(Totals::changes);
     let sql = "SELECT count(*) FROM services WHERE family = $1 AND deleted = $2";
     let row = session.first(sql, values![family.as_str(), deleted]).await?;
     let total = row.map_or(Ok(0), |row| row.unsigned(0))?;
-    totals.keep(changes, family, deleted, total);
+    if let (Some(totals), Some(changes)) = (totals, changes) {
+        totals.keep(changes, family, deleted, total);
+    }
     Ok(total)
 }

@@ -33,20 +33,25 @@ use with_ciphertexts;
 #[async_trait]
 impl ServiceStore for ServerDatabase {
     async fn find(&self, family: Family, key: &ServiceKey) -> Result<Option<StoredService>, StoreError> {
+        if matches!(key, ServiceKey::Name(fqn) if fqn.contains('\0')) {
+            // PostgreSQL cannot even be asked for it.
+            return Ok(None);
+        }
         reading!(self, session => find(session, family, key))
     }
 
     async fn list(&self, query: ListQuery) -> Result<ServicePage, StoreError> {
-        reading!(self, session => list::page(session, &query, &self.0.totals))
+        let totals = self.0.follower.is_following().then_some(&self.0.totals);
+        reading!(self, session => list::page(session, &query, totals))
     }
 
     async fn write(&self, write: ServiceWrite) -> Result<(), ServiceWriteError> {
         let written = writing!(self, session => write::write(session, &write));
         // Also where the outcome is not known.
-        if write::changes_existence(&write.audit) {
+        if !matches!(written, Ok(write::Changed::Content)) {
             self.0.totals.forget(Some(write.row.family));
         }
-        written
+        written.map(drop)
     }
 
     async fn erase(&self, id: Uuid, expected_revision: u64, audit: AuditEntry) -> Result<(), ServiceWriteError> {
@@ -110,13 +115,6 @@ fn grouped(rows: &[Row]) -> sqlx::Result<Vec<StoredService>> {
                 services.push(StoredService { row: service(row)?, ciphertexts: ciphertext.into_iter().collect() });
             }
         }
-    }
-    for service in &mut services {
-        service.ciphertexts.sort_by(|left, right| {
-            let place =
-                |row: &'_ strongroom_domain::CiphertextRow| (row.secret.id.path.clone(), row.secret.version.clone());
-            place(left).cmp(&place(right))
-        });
     }
     Ok(services)
 }

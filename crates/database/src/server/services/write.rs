@@ -8,18 +8,27 @@ use uuid::Uuid;
 
 use super::super::errors::{Fault, is_duplicate};
 use super::super::session::{Session, Sql};
-use super::super::values::values;
+use super::super::values::{Value, values};
 use super::super::{audit, changes, ciphertexts, secret_names};
 
-type Written = Result<(), Fault<ServiceWriteError>>;
+type Written<T = ()> = Result<T, Fault<ServiceWriteError>>;
+
+/// What a write changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// What a service holds.
+    Content,
+    /// Which services there are, of which family and state.
+    Existence,
+}
 
 /// Writes a service with all that belongs to it.
-pub(super) async fn write(session: &mut Session, write: &ServiceWrite) -> Written {
+pub(super) async fn write(session: &mut Session, write: &ServiceWrite) -> Written<Changed> {
     let row = &write.row;
-    match write.expected_revision {
+    let changed = match write.expected_revision {
         None => insert(session, row).await?,
         Some(revision) => update(session, row, revision).await?,
-    }
+    };
     secret_names::change(session, row.id, &write.names).await?;
     ciphertexts::replace(session, &write.sealed, &write.superseded).await?;
     if let Some(before) = &write.history {
@@ -27,18 +36,11 @@ pub(super) async fn write(session: &mut Session, write: &ServiceWrite) -> Writte
     }
     audit::insert(session, &[&write.audit]).await?;
     let service = ChangedService { family: row.family, id: row.id, fqn: row.fqn.clone() };
-    // Which services there are changes with a new one, and where one is marked as deleted or brought back.
-    match write.expected_revision {
-        Some(_) if !changes_existence(&write.audit) => changes::note_content(session, &service).await?,
-        _ => changes::note_existence(session, &service).await?,
+    match changed {
+        Changed::Content => changes::note_content(session, &service).await?,
+        Changed::Existence => changes::note_existence(session, &service).await?,
     }
-    Ok(())
-}
-
-/// Whether a write changes which services there are.
-pub(super) fn changes_existence(audit: &AuditEntry) -> bool {
-    use strongroom_domain::AuditAction::{Create, HardDelete, Restore, SoftDelete};
-    matches!(audit.action, Create | SoftDelete | HardDelete | Restore)
+    Ok(changed)
 }
 
 /// Deletes a service; its names and history go with it by foreign key.
@@ -68,7 +70,7 @@ pub(super) async fn resign(
     Ok(replaced)
 }
 
-async fn insert(session: &mut Session, row: &ServiceRow) -> Written {
+async fn insert(session: &mut Session, row: &ServiceRow) -> Written<Changed> {
     let inserted = session
         .execute(
             "INSERT INTO services (id, family, fqn, deleted, version, revision, document, secrets, key_id, mac)
@@ -87,32 +89,39 @@ async fn insert(session: &mut Session, row: &ServiceRow) -> Written {
             ],
         )
         .await;
-    inserted.map(drop).map_err(already_exists)
+    inserted.map(|_| Changed::Existence).map_err(already_exists)
 }
 
-async fn update(session: &mut Session, row: &ServiceRow, revision: u64) -> Written {
-    let updated = session
-        .execute(
-            "UPDATE services SET family = $1, fqn = $2, deleted = $3, version = $4, revision = $5, document = $6,
-                 secrets = $7, key_id = $8, mac = $9
-             WHERE id = $10 AND revision = $11",
-            values![
-                row.family.as_str(),
-                &row.fqn,
-                row.deleted,
-                row.version.tenths(),
-                row.revision,
-                &row.document,
-                &row.secrets,
-                row.mac.key_id.as_str(),
-                &row.mac.tag,
-                row.id,
-                revision,
-            ],
-        )
-        .await
-        .map_err(already_exists)?;
-    if updated == 0 { Err(Fault::Refused(ServiceWriteError::Conflict)) } else { Ok(()) }
+async fn update(session: &mut Session, row: &ServiceRow, revision: u64) -> Written<Changed> {
+    // The usual update leaves family, name and state alone.
+    let same = "WHERE id = $7 AND revision = $8 AND family = $9 AND fqn = $10 AND deleted = $11";
+    let set = "UPDATE services SET version = $1, revision = $2, document = $3, secrets = $4, key_id = $5, mac = $6";
+    let mut values: Vec<Value<'_>> = values![
+        row.version.tenths(),
+        row.revision,
+        &row.document,
+        &row.secrets,
+        row.mac.key_id.as_str(),
+        &row.mac.tag,
+        row.id,
+        revision,
+        row.family.as_str(),
+        &row.fqn,
+        row.deleted,
+    ]
+    .to_vec();
+    if session.execute(format!("{set} {same}"), &values).await? == 1 {
+        return Ok(Changed::Content);
+    }
+    // The same values in another order: what was compared is now set.
+    values.rotate_left(8);
+    let sql = "UPDATE services SET family = $1, fqn = $2, deleted = $3, version = $4, revision = $5, document = $6,
+                   secrets = $7, key_id = $8, mac = $9
+               WHERE id = $10 AND revision = $11";
+    match session.execute(sql, &values).await.map_err(already_exists)? {
+        0 => Err(Fault::Refused(ServiceWriteError::Conflict)),
+        _ => Ok(Changed::Existence),
+    }
 }
 
 fn already_exists(error: sqlx::Error) -> Fault<ServiceWriteError> {

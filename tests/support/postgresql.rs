@@ -1,0 +1,48 @@
+//! A real PostgreSQL server, one for all tests of this process.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::database_server::{DatabaseAddress, DatabaseServer, find_program, run};
+
+const PACKAGE: &str = "postgresql";
+
+const START: &str = r#"
+    printf %s superuser >password
+    "$INITDB" --pgdata data --username postgres --pwfile password --auth scram-sha-256 --encoding UTF8 --locale C \
+        --no-sync &&
+    exec "$POSTGRES" -D data -p "$PORT" -h 127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=300
+"#;
+
+static SERVER: OnceLock<DatabaseServer> = OnceLock::new();
+
+/// A new and empty database, which belongs to an ordinary user. It sorts text as people do, not by bytes, as databases
+/// in the wild do.
+pub(crate) fn fresh_database() -> DatabaseAddress {
+    let server = SERVER.get_or_init(start);
+    let address = DatabaseAddress::of_new_database(server);
+    let locale = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'";
+    let any = DatabaseAddress::of(server, "postgres");
+    query(&any, &format!("CREATE DATABASE {} {locale}", address.name));
+    address
+}
+
+/// What the command line client prints for this SQL: a line for each row, values between bars.
+#[track_caller]
+pub(crate) fn query(address: &DatabaseAddress, sql: &str) -> String {
+    let mut psql = Command::new(find_program("psql", PACKAGE));
+    psql.env("PGPASSWORD", &address.password).env("PGCLIENTENCODING", "UTF8");
+    psql.args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
+    psql.args(["--host", &address.host, "--port", &address.port.to_string(), "--username", &address.user]);
+    run(psql.args(["--dbname", &address.name, "--command", sql]))
+}
+
+fn start() -> DatabaseServer {
+    let programs = [("INITDB", find_program("initdb", PACKAGE)), ("POSTGRES", find_program("postgres", PACKAGE))];
+    let server = DatabaseServer::start(START, &programs, "database system is ready to accept connections");
+    let user = DatabaseAddress::of(&server, "postgres");
+    let superuser = DatabaseAddress { user: "postgres".to_owned(), password: "superuser".to_owned(), ..user.clone() };
+    let password = user.password.replace('\'', "''");
+    query(&superuser, &format!("CREATE ROLE {} LOGIN CREATEDB PASSWORD '{password}'", user.user));
+    server
+}

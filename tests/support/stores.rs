@@ -1,0 +1,111 @@
+//! A fresh database of each engine, seen through the traits of the domain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_database::{ServerDatabase, ServerKind, ServerOptions, SqliteDatabase, SqliteOptions, TlsMode};
+use strongroom_domain::{AuditLog, CiphertextStore, KeyUsageStore, PrincipalStore, SecretValue, ServiceStore};
+use tempfile::TempDir;
+
+use super::database_server::DatabaseAddress;
+use super::{mariadb, postgresql};
+
+/// What a database runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    PostgreSql,
+    MariaDb,
+}
+
+/// A database, and the place it is in. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) services: Arc<dyn ServiceStore>,
+    pub(crate) principals: Arc<dyn PrincipalStore>,
+    pub(crate) ciphertexts: Arc<dyn CiphertextStore>,
+    pub(crate) audit: Arc<dyn AuditLog>,
+    pub(crate) keys: Arc<dyn KeyUsageStore>,
+    // Dropped last.
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Folder(Arc<TempDir>),
+    Server(ServerKind, DatabaseAddress),
+}
+
+impl Store {
+    /// Opens a new and empty database.
+    pub(crate) async fn open(engine: Engine) -> Self {
+        Self::open_at(match engine {
+            Engine::Sqlite => Place::Folder(Arc::new(TempDir::new().unwrap())),
+            Engine::PostgreSql => Place::Server(ServerKind::Postgres, postgresql::fresh_database()),
+            Engine::MariaDb => Place::Server(ServerKind::MySql, mariadb::fresh_database()),
+        })
+        .await
+    }
+
+    /// Opens the same database once more, as another process does.
+    pub(crate) async fn open_again(&self) -> Self {
+        Self::open_at(self.place.clone()).await
+    }
+
+    /// Changes rows as somebody does who has the database's password.
+    pub(crate) fn change_behind_our_back(&self, sql: &str) {
+        match &self.place {
+            Place::Folder(folder) => rusqlite::Connection::open(file(folder)).unwrap().execute_batch(sql).unwrap(),
+            Place::Server(ServerKind::Postgres, address) => drop(postgresql::query(address, sql)),
+            Place::Server(ServerKind::MySql, address) => drop(mariadb::query(address, sql)),
+        }
+    }
+
+    async fn open_at(place: Place) -> Self {
+        match &place {
+            Place::Folder(folder) => Self::of(open_sqlite(folder), place),
+            Place::Server(kind, address) => Self::of(open_server(*kind, address).await, place),
+        }
+    }
+
+    fn of<D>(database: D, place: Place) -> Self
+    where
+        D: ServiceStore + PrincipalStore + CiphertextStore + AuditLog + KeyUsageStore + 'static,
+    {
+        let database = Arc::new(database);
+        Self {
+            services: database.clone(),
+            principals: database.clone(),
+            ciphertexts: database.clone(),
+            audit: database.clone(),
+            keys: database,
+            place,
+        }
+    }
+}
+
+fn file(folder: &TempDir) -> std::path::PathBuf {
+    folder.path().join("strongroom.db")
+}
+
+fn open_sqlite(folder: &TempDir) -> SqliteDatabase {
+    // Generous, so that a busy machine fails no test that is not about time.
+    let busy_timeout = Duration::from_secs(20);
+    let answer_timeout = Duration::from_secs(30);
+    SqliteDatabase::open(&SqliteOptions { busy_timeout, answer_timeout, ..SqliteOptions::new(file(folder)) }).unwrap()
+}
+
+/// Opens a database on a server and brings its schema up to date.
+async fn open_server(kind: ServerKind, address: &DatabaseAddress) -> ServerDatabase {
+    let DatabaseAddress { host, port, name, user, password } = address;
+    let database = ServerDatabase::connect(&ServerOptions {
+        password: Some(SecretValue::new(password.clone())),
+        tls: TlsMode::Disable,
+        max_connections: 8,
+        // Generous, as above.
+        answer_timeout: Duration::from_secs(30),
+        ..ServerOptions::new(kind, host, *port, name, user)
+    });
+    database.migrate().await.unwrap();
+    database
+}
