@@ -11,6 +11,7 @@ mod architecture;
 mod connection_types;
 mod http_api;
 mod process;
+mod replicas;
 mod reveals;
 mod secrets_manager;
 mod store;

@@ -1,6 +1,6 @@
 //! Fakes and helpers for tests of more than one subject.
 
-mod database_server;
+pub(crate) mod database_server;
 mod failing_manager;
 pub(crate) mod mariadb;
 pub(crate) mod postgresql;

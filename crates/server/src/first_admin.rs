@@ -1,7 +1,7 @@
 //! The first admin: made once, with a token in a file that only the server's user can read.
 
 use anyhow::Context;
-use strongroom_domain::{AccessTokens, Origin, PrincipalKind, Role};
+use strongroom_domain::{AccessError, AccessTokens, Origin, PrincipalKind, Role};
 
 use crate::data_directory::DataDirectory;
 
@@ -17,7 +17,11 @@ pub(crate) async fn ensure_exists(tokens: &AccessTokens, directory: &DataDirecto
         return Ok(());
     }
     let actor = (ACTOR, &Origin::default());
-    tokens.create_principal((PrincipalKind::User, NAME), None, Role::Admin, actor).await?;
+    match tokens.create_principal((PrincipalKind::User, NAME), None, Role::Admin, actor).await {
+        // Another replica was just before us, and has the token.
+        Err(AccessError::NameTaken) => return Ok(()),
+        created => created.map(drop)?,
+    }
     let issued = tokens.issue(NAME, None, true, actor).await?;
     // REVEAL: the file is the one place where the first token is ever written.
     let written = directory.write_admin_token(issued.token.reveal());
