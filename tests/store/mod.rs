@@ -29,6 +29,7 @@ macro_rules! on_engine {
 mod audit;
 mod ciphertexts;
 mod exactness;
+mod leases;
 mod names;
 mod order;
 mod paging;

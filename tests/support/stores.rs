@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_database::{ServerDatabase, ServerKind, ServerOptions, SqliteDatabase, SqliteOptions, TlsMode};
+use strongroom_database::{
+    Database, ServerDatabase, ServerKind, ServerOptions, SqliteDatabase, SqliteOptions, TlsMode,
+};
 use strongroom_domain::{AuditLog, CiphertextStore, KeyUsageStore, PrincipalStore, SecretValue, ServiceStore};
 use tempfile::TempDir;
 
@@ -26,6 +28,8 @@ pub(crate) struct Store {
     pub(crate) ciphertexts: Arc<dyn CiphertextStore>,
     pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) keys: Arc<dyn KeyUsageStore>,
+    /// The whole of it.
+    pub(crate) database: Database,
     // Dropped last.
     place: Place,
 }
@@ -63,22 +67,19 @@ impl Store {
 
     async fn open_at(place: Place) -> Self {
         match &place {
-            Place::Folder(folder) => Self::of(open_sqlite(folder), place),
-            Place::Server(kind, address) => Self::of(open_server(*kind, address).await, place),
+            Place::Folder(folder) => Self::of(open_sqlite(folder).into(), place),
+            Place::Server(kind, address) => Self::of(open_server(*kind, address).await.into(), place),
         }
     }
 
-    fn of<D>(database: D, place: Place) -> Self
-    where
-        D: ServiceStore + PrincipalStore + CiphertextStore + AuditLog + KeyUsageStore + 'static,
-    {
-        let database = Arc::new(database);
+    fn of(database: Database, place: Place) -> Self {
         Self {
-            services: database.clone(),
-            principals: database.clone(),
-            ciphertexts: database.clone(),
-            audit: database.clone(),
-            keys: database,
+            services: database.services.clone(),
+            principals: database.principals.clone(),
+            ciphertexts: database.ciphertexts.clone(),
+            audit: database.audit.clone(),
+            keys: database.keys.clone(),
+            database,
             place,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    AuditLog, ChangeFeed, CiphertextStore, KeyUsageStore, PrincipalStore, ServiceStore, StoreError,
+    AuditLog, ChangeFeed, CiphertextStore, KeyUsageStore, PrincipalStore, ReplicaRegistry, ServiceStore, StoreError,
 };
 
 use crate::{ServerDatabase, SqliteDatabase};
@@ -34,15 +34,40 @@ pub struct Database {
     pub keys: Arc<dyn KeyUsageStore>,
     /// What others change.
     pub changes: Arc<dyn ChangeFeed>,
+    /// Who else is there.
+    pub replicas: Arc<dyn ReplicaRegistry>,
     /// Whether it answers.
     pub health: Arc<dyn DatabaseHealth>,
+    leases: Arc<dyn Leases>,
+}
+
+/// What only one process does at a time.
+#[async_trait]
+pub(crate) trait Leases: Send + Sync {
+    /// Takes a lease, if nobody has it.
+    async fn take(&self, name: &'static str) -> Result<Option<Database>, StoreError>;
+
+    /// Gives the lease of this handle back.
+    async fn give_back(&self) -> Result<(), StoreError>;
 }
 
 impl Database {
+    /// Takes the lease of a job; nothing where another has it. Whatever is written through the handle that is given
+    /// fails once the lease is another's: twenty seconds after its last write, by the clock of the database server.
+    /// Only one process opens an embedded database for writing at a time anyway, and each of its writes is whole.
+    pub async fn under_lease(&self, name: &'static str) -> Result<Option<Self>, StoreError> {
+        self.leases.take(name).await
+    }
+
+    /// Gives the lease of this handle back, so that nobody waits for its end.
+    pub async fn give_back_lease(&self) -> Result<(), StoreError> {
+        self.leases.give_back().await
+    }
+
     fn of<T>(engine: Arc<T>) -> Self
     where
-        T: ServiceStore + PrincipalStore + CiphertextStore + AuditLog + KeyUsageStore + ChangeFeed + DatabaseHealth,
-        T: 'static,
+        T: ServiceStore + PrincipalStore + CiphertextStore + AuditLog + KeyUsageStore + ChangeFeed,
+        T: ReplicaRegistry + DatabaseHealth + Leases + 'static,
     {
         Self {
             services: engine.clone(),
@@ -51,8 +76,32 @@ impl Database {
             audit: engine.clone(),
             keys: engine.clone(),
             changes: engine.clone(),
-            health: engine,
+            replicas: engine.clone(),
+            health: engine.clone(),
+            leases: engine,
         }
+    }
+}
+
+#[async_trait]
+impl Leases for SqliteDatabase {
+    async fn take(&self, _name: &'static str) -> Result<Option<Database>, StoreError> {
+        Ok(Some(self.clone().into()))
+    }
+
+    async fn give_back(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Leases for ServerDatabase {
+    async fn take(&self, name: &'static str) -> Result<Option<Database>, StoreError> {
+        Ok(self.take_lease(name).await?.map(Database::from))
+    }
+
+    async fn give_back(&self) -> Result<(), StoreError> {
+        self.give_back_lease().await
     }
 }
 

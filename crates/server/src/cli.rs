@@ -55,6 +55,7 @@ A token is shown once, alone on standard output; only its hash is kept.";
 
 const KEYS_EXAMPLES: &str = "\
 Examples:
+  strongroom keys init                            once, for all replicas on a database server
   strongroom keys status
   strongroom keys rotate                          may be stopped and run again; the server goes on serving
 

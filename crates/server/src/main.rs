@@ -7,6 +7,7 @@ mod config;
 mod data_directory;
 mod first_admin;
 mod http_server;
+mod key_agreement;
 mod logging;
 mod open_connections;
 mod open_database;

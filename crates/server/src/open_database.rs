@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use strongroom_database::{
     AuditSync, Database, ServerDatabase, ServerKind, ServerOptions, SqliteDatabase, SqliteOptions, TlsMode,
 };
 use strongroom_domain::{SecretValue, StoreError};
 
 use crate::config::{self, AuditSync as ConfiguredSync, Config, DatabaseEngine};
+use crate::wiring::Purpose;
 
 /// How long a start waits for a database server that does not answer: it may be starting too.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,12 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// Opens it.
-pub(crate) async fn open(config: &Config) -> anyhow::Result<Database> {
+pub(crate) async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Database> {
     let engine = &config.database.engine;
     let opened = match engine {
         DatabaseEngine::Sqlite { path } => open_file(path, config).map(Database::from),
         DatabaseEngine::Server(server) => {
             let database = ServerDatabase::connect(&server_options(server, config.database.max_connections)?);
+            if purpose == Purpose::Command {
+                // A mistyped name must not become a new installation.
+                ensure!(database.has_schema().await?, "the database {engine} is empty; start the server once");
+            }
             migrate(&database).await.map(|()| Database::from(database))
         }
     };

@@ -14,6 +14,7 @@ use strongroom_secrets_managers::{KeyRingFile, SharedKeyRing};
 
 use crate::config::{Config, SecretsManagerKind};
 use crate::data_directory::DataDirectory;
+use crate::key_agreement::{KeyAgreement, encrypt_with_common_key};
 use crate::system_clock::SystemClock;
 use crate::{first_admin, open_database};
 
@@ -22,6 +23,7 @@ pub(crate) struct Application {
     pub(crate) directory: DataDirectory,
     pub(crate) database: Database,
     pub(crate) ring: SharedKeyRing,
+    pub(crate) agreement: KeyAgreement,
     pub(crate) secrets: Arc<dyn SecretsManager>,
     pub(crate) catalog: Arc<ServiceCatalog>,
     pub(crate) tokens: Arc<AccessTokens>,
@@ -44,9 +46,19 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
         config.database.engine
     );
     let directory = DataDirectory::prepare(&config.data_dir)?;
-    let database = open_database::open(config).await?;
+    let database = open_database::open(config, purpose).await?;
     let ring = open_ring(config, &directory, &database).await?;
+    let agreement = KeyAgreement::new();
+    match purpose {
+        Purpose::Server => agreement.renew(&ring, &database).await?,
+        Purpose::Command => drop(encrypt_with_common_key(&ring, &database.replicas.live().await?)),
+    }
     if purpose == Purpose::Server && config.secrets_manager.kind == SecretsManagerKind::InMemory {
+        ensure!(
+            config.database.sqlite_path().is_some(),
+            "secretsManager is in-memory, and a database server is for several replicas, which would not see each \
+             other's secrets; use db"
+        );
         ensure!(
             database.services.is_empty().await?,
             "secretsManager is in-memory, and the database holds services whose secrets would be out of reach; \
@@ -65,7 +77,7 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
     let (services, audit) = (Arc::clone(&database.services), Arc::clone(&database.audit));
     let catalog = ServiceCatalog::new(types, services, audit, Arc::clone(&secrets), signer, clock, settings);
     first_admin::ensure_exists(&tokens, &directory).await?;
-    Ok(Application { directory, database, ring, secrets, catalog: Arc::new(catalog), tokens })
+    Ok(Application { directory, database, ring, agreement, secrets, catalog: Arc::new(catalog), tokens })
 }
 
 /// The key ring; made only where nothing was ever encrypted, or a lost file would go unnoticed.
@@ -137,12 +149,12 @@ fn own_types(directory: &Path) -> std::io::Result<Vec<(String, String)>> {
 }
 
 impl Application {
-    /// What a rotation needs.
-    pub(crate) fn rotation(&self) -> KeyRotation {
+    /// What a rotation needs, over a database that may be written under a lease only.
+    pub(crate) fn rotation(&self, database: &Database) -> KeyRotation {
         KeyRotation {
-            services: Arc::clone(&self.database.services),
-            principals: Arc::clone(&self.database.principals),
-            ciphertexts: Arc::clone(&self.database.ciphertexts),
+            services: Arc::clone(&database.services),
+            principals: Arc::clone(&database.principals),
+            ciphertexts: Arc::clone(&database.ciphertexts),
             signer: Arc::new(self.ring.clone()),
         }
     }

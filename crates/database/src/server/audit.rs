@@ -81,7 +81,7 @@ fn dropped() -> StoreError {
 #[async_trait]
 impl AuditLog for ServerDatabase {
     async fn record(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        self.within(self.0.audit.record(entry)).await
+        self.within(self.handle.audit.record(entry)).await
     }
 
     async fn page(&self, query: AuditQuery) -> Result<AuditPage, StoreError> {

@@ -29,6 +29,9 @@ const GAPS: usize = 1_000;
 /// How many changes one look reads at most.
 const LOOK: usize = 5_000;
 
+/// How far back the first look goes.
+const FIRST_LOOK: i64 = 500;
+
 /// How many changes are kept. Whoever is further behind forgets everything he remembers.
 const KEPT: i64 = 100_000;
 
@@ -72,6 +75,8 @@ struct Followed {
     gaps: Vec<Gap>,
     looks: u64,
     looked: Option<Instant>,
+    /// Numbers that could not be awaited may still come until then.
+    lost_until: Option<Instant>,
 }
 
 struct Gap {
@@ -84,6 +89,11 @@ struct Look {
     last: Option<i64>,
     gaps: Vec<i64>,
     prunes: bool,
+}
+
+/// Before the first look: what is being committed at that time has one of the newest numbers.
+fn first_awaited(newest: i64) -> i64 {
+    (newest - FIRST_LOOK).max(0)
 }
 
 impl Follower {
@@ -108,36 +118,42 @@ impl Follower {
         }
     }
 
-    /// Takes numbers that were seen, in their order; says whether so many are missing that they cannot be awaited.
-    fn saw(&self, numbers: impl IntoIterator<Item = i64>) -> bool {
+    /// Takes numbers that were seen, in their order; says whether so many were missing lately that they could not be
+    /// awaited.
+    fn saw(&self, numbers: &[i64]) -> bool {
         let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut is_lost = false;
+        let newest = numbers.last().copied().unwrap_or_default();
         for number in numbers {
-            let last = followed.last.unwrap_or(number);
-            followed.gaps.retain(|gap| gap.number != number);
+            let last = followed.last.unwrap_or_else(|| first_awaited(newest));
+            followed.gaps.retain(|gap| gap.number != *number);
             let missing = usize::try_from(number - last - 1).unwrap_or_default();
             if followed.gaps.len().saturating_add(missing) > GAPS {
-                is_lost = true;
+                followed.lost_until = Some(Instant::now() + GAP_LIVES);
             } else {
                 let missing_since = Instant::now();
-                followed.gaps.extend((last + 1..number).map(|number| Gap { number, missing_since }));
+                followed.gaps.extend((last + 1..*number).map(|number| Gap { number, missing_since }));
             }
-            followed.last = Some(last.max(number));
+            followed.last = Some(last.max(*number));
         }
-        is_lost
+        followed.lost_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Begins anew, after numbers went back: the database was restored, or a server took over that lacks the newest.
+    fn begin_anew(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Followed::default();
     }
 }
 
 #[async_trait]
 impl ChangeFeed for ServerDatabase {
     async fn changes(&self) -> Result<Changes, StoreError> {
-        let (look, begun) = (self.0.follower.next_look(), Instant::now());
+        let (look, begun) = (self.handle.follower.next_look(), Instant::now());
         let rows = reading!(self, session => rows(session, &look))?;
         let changes = self.understood(&look, &rows)?;
         if changes.everything {
-            self.0.totals.forget(None);
+            self.handle.totals.forget(None);
         }
-        self.0.follower.looked(begun);
+        self.handle.follower.looked(begun);
         Ok(changes)
     }
 }
@@ -149,8 +165,13 @@ impl ServerDatabase {
         for row in rows {
             numbers.push(self.understand(row, &mut changes).map_err(|error| super::store_error(&error))?);
         }
-        let is_lost = self.0.follower.saw(numbers);
-        changes.everything = look.last.is_none() || is_lost || rows.len() >= LOOK;
+        // The newest one of the last look is asked for again: where it is gone, numbers are not what they were.
+        let went_back = look.last.is_some_and(|last| !numbers.contains(&last));
+        let is_lost = self.handle.follower.saw(&numbers);
+        if went_back {
+            self.handle.follower.begin_anew();
+        }
+        changes.everything |= look.last.is_none() || went_back || is_lost || rows.len() >= LOOK;
         Ok(changes)
     }
 
@@ -159,7 +180,7 @@ impl ServerDatabase {
         match (kind.as_str(), row.optional_text(2)?.as_deref().and_then(Family::parse), row.optional_id(3)?) {
             (CONTENT | EXISTENCE, Some(family), Some(id)) => {
                 if kind == EXISTENCE {
-                    self.0.totals.forget(Some(family));
+                    self.handle.totals.forget(Some(family));
                 }
                 changes.services.push(ChangedService { family, id, fqn: row.text(4)? });
             }
@@ -179,7 +200,7 @@ async fn rows(session: &mut Session, look: &Look) -> sqlx::Result<Vec<Row>> {
         session.execute("DELETE FROM changes WHERE sequence < $1", values![last - KEPT]).await?;
     }
     let mut values: Vec<Value<'_>> = vec![last.into()];
-    let mut sql = format!("{COLUMNS} sequence > $1");
+    let mut sql = format!("{COLUMNS} sequence >= $1");
     if !look.gaps.is_empty() {
         values.extend(look.gaps.iter().map(|number| Value::Integer(*number)));
         let _ = write!(sql, " OR sequence IN {}", placeholders(2, look.gaps.len()));
@@ -191,8 +212,8 @@ async fn rows(session: &mut Session, look: &Look) -> sqlx::Result<Vec<Row>> {
 
 /// The first look: nothing is remembered yet, but what is about to be committed among the newest numbers counts.
 async fn newest(session: &mut Session) -> sqlx::Result<Vec<Row>> {
-    let sql = format!("{COLUMNS} sequence > (SELECT coalesce(max(sequence), 0) - 1000 FROM changes) ORDER BY sequence");
-    session.query(sql, &[]).await
+    let sql = format!("{COLUMNS} sequence > (SELECT coalesce(max(sequence), 0) - $1 FROM changes) ORDER BY sequence");
+    session.query(sql, values![FIRST_LOOK]).await
 }
 
 #[cfg(test)]
@@ -203,23 +224,24 @@ mod tests {
     fn a_number_that_is_missing_is_asked_for_until_it_comes() {
         let follower = Follower::default();
 
-        assert!(!follower.saw([10, 12]));
-        assert_eq!(follower.next_look().gaps, [11]);
-        assert_eq!(follower.next_look().last, Some(12));
+        assert!(!follower.saw(&[2, 4]));
+        assert_eq!(follower.next_look().gaps, [1, 3]);
+        assert_eq!(follower.next_look().last, Some(4));
 
-        assert!(!follower.saw([11, 13]));
+        assert!(!follower.saw(&[1, 3, 4, 5]));
         assert!(follower.next_look().gaps.is_empty());
-        assert_eq!(follower.next_look().last, Some(13));
+        assert_eq!(follower.next_look().last, Some(5));
     }
 
     #[test]
-    fn too_many_missing_numbers_are_not_awaited() {
+    fn where_too_many_are_missing_nothing_is_believed_for_a_time() {
         let follower = Follower::default();
-        follower.saw([1]);
+        assert!(!follower.saw(&[1]));
 
-        assert!(follower.saw([100_000]));
+        assert!(follower.saw(&[100_000]));
+        assert!(follower.saw(&[100_000, 100_001]), "one of those that were missing may come later");
 
         assert!(follower.next_look().gaps.is_empty());
-        assert_eq!(follower.next_look().last, Some(100_000));
+        assert_eq!(follower.next_look().last, Some(100_001));
     }
 }

@@ -32,8 +32,8 @@ impl<E: From<StoreError>> Fault<E> {
 const MYSQL_UNAVAILABLE: [u16; 18] =
     [1021, 1037, 1038, 1040, 1041, 1053, 1114, 1129, 1135, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1290, 1792];
 
-/// Further ones: the transaction or the statement took too long, the server is read-only.
-const MYSQL_UNAVAILABLE_TOO: [u16; 7] = [1836, 1927, 1969, 3024, 4031, 1196, 1317];
+/// Further ones: it took too long, the server is read-only, the login is refused (as while a password is changed).
+const MYSQL_UNAVAILABLE_TOO: [u16; 10] = [1836, 1927, 1969, 3024, 4031, 1196, 1317, 1044, 1045, 1049];
 
 /// Sorts an error by what the caller can do about it.
 pub(super) fn store_error(error: &sqlx::Error) -> StoreError {

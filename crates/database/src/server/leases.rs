@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use strongroom_domain::StoreError;
 use uuid::Uuid;
 
 use super::session::{Session, Sql};
@@ -67,8 +68,13 @@ impl Lease {
     }
 }
 
+/// The answer to whoever writes under a lease that is another's by now.
+pub(super) fn lost() -> StoreError {
+    StoreError::Unavailable("another process has taken over".to_owned())
+}
+
 /// The server's time in milliseconds since the epoch.
-async fn now(session: &mut Session) -> sqlx::Result<i64> {
+pub(super) async fn now(session: &mut Session) -> sqlx::Result<i64> {
     let sql = Sql::Each {
         postgres: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
         mysql: "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",

@@ -36,7 +36,7 @@ const MIGRATIONS: [Migration; 5] = [
     migration!(2, "0002", "create_secrets"),
     migration!(3, "0003", "create_principals"),
     migration!(4, "0004", "create_audit"),
-    migration!(5, "0005", "create_changes"),
+    migration!(5, "0005", "create_coordination"),
 ];
 
 /// What notes the steps that were done.
@@ -119,11 +119,14 @@ async fn run(pool: &Pool, lease: &Lease, migration: &Migration) -> sqlx::Result<
         session.roll_back().await;
         return Ok(false);
     }
-    let script = match pool {
-        Pool::Postgres(_) => migration.postgres,
-        Pool::MySql(_) => migration.mysql,
-    };
-    session.run_script(script).await?;
+    match pool {
+        Pool::Postgres(_) => {
+            // A step may take longer than a request.
+            session.run_script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10s'").await?;
+            session.run_script(migration.postgres).await?;
+        }
+        Pool::MySql(_) => session.run_script(migration.mysql).await?,
+    }
     let sql = "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)";
     session.execute(sql, values![migration.number, migration.name]).await?;
     session.commit().await?;

@@ -9,6 +9,7 @@ mod key_usage;
 mod leases;
 mod migrations;
 mod principals;
+mod replicas;
 mod rows;
 mod secret_names;
 mod services;
@@ -25,12 +26,15 @@ use async_trait::async_trait;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use strongroom_domain::{SecretValue, StoreError};
+use uuid::Uuid;
 
 use self::audit::AuditQueue;
 use self::changes::Follower;
 use self::errors::store_error;
-use self::session::{Pool, reading};
+use self::leases::Lease;
+use self::session::{Pool, Sql, reading};
 use self::totals::Totals;
+use self::values::values;
 use crate::DatabaseHealth;
 
 /// Which protocol a server speaks.
@@ -100,9 +104,16 @@ impl ServerOptions {
     }
 }
 
+/// How long a job's lease lasts after its last write: whoever vanished keeps the others waiting for as long.
+const JOB_LEASE: Duration = Duration::from_secs(20);
+
 /// A handle to a database server. Clones share its connections.
 #[derive(Clone)]
-pub struct ServerDatabase(Arc<Handle>);
+pub struct ServerDatabase {
+    handle: Arc<Handle>,
+    /// What every transaction of this handle is written under.
+    lease: Option<Lease>,
+}
 
 struct Handle {
     pool: Pool,
@@ -121,12 +132,35 @@ impl ServerDatabase {
         };
         let audit = AuditQueue::start(pool.clone());
         let answer_timeout = options.answer_timeout;
-        Self(Arc::new(Handle { pool, answer_timeout, audit, follower: Follower::default(), totals: Totals::default() }))
+        let (follower, totals) = (Follower::default(), Totals::default());
+        Self { handle: Arc::new(Handle { pool, answer_timeout, audit, follower, totals }), lease: None }
+    }
+
+    /// Whether there is a schema of ours.
+    pub async fn has_schema(&self) -> Result<bool, StoreError> {
+        let sql = Sql::Each {
+            postgres: "SELECT 1 FROM information_schema.tables
+                       WHERE table_schema = current_schema() AND table_name = $1",
+            mysql: "SELECT 1 FROM information_schema.tables WHERE table_schema = database() AND table_name = $1",
+        };
+        reading!(self, session => session.exists(sql, values!["schema_migrations"]))
     }
 
     /// Brings the schema up to date; may wait for another replica that does so.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrations::migrate(&self.0.pool).await
+        migrations::migrate(&self.handle.pool).await
+    }
+
+    /// Takes a lease; gives a handle whose transactions all fail once the lease is another's.
+    pub(crate) async fn take_lease(&self, name: &'static str) -> Result<Option<Self>, StoreError> {
+        let lease = reading!(self, session => Lease::take(session, name, Uuid::new_v4(), JOB_LEASE))?;
+        Ok(lease.map(|lease| Self { handle: Arc::clone(&self.handle), lease: Some(lease) }))
+    }
+
+    /// Gives the lease of this handle back.
+    pub(crate) async fn give_back_lease(&self) -> Result<(), StoreError> {
+        let Some(lease) = self.lease else { return Ok(()) };
+        reading!(self, session => lease.give_back(session))
     }
 }
 
@@ -157,6 +191,7 @@ fn postgres_pool(options: &ServerOptions) -> sqlx::PgPool {
             ("lock_timeout", "600"),
             ("statement_timeout", "10000"),
             ("idle_in_transaction_session_timeout", "10000"),
+            ("default_transaction_isolation", "read committed"),
         ])
         .ssl_mode(match options.tls {
             TlsMode::Disable => PgSslMode::Disable,

@@ -192,7 +192,7 @@ impl ServerDatabase {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let timeout: Duration = self.0.answer_timeout;
+        let timeout: Duration = self.handle.answer_timeout;
         let too_slow = || StoreError::Unavailable(format!("no answer within {} ms", timeout.as_millis()));
         tokio::time::timeout(timeout, work).await.map_err(|_| E::from(too_slow()))?
     }
@@ -206,7 +206,7 @@ macro_rules! reading {
         database
             .within(async {
                 let read = async {
-                    let mut session = database.0.pool.acquire().await?;
+                    let mut session = database.handle.pool.acquire().await?;
                     let $session = &mut session;
                     $work.await
                 };
@@ -227,10 +227,16 @@ macro_rules! writing {
                 let mut repeats = 0;
                 loop {
                     let done = async {
-                        let mut session = database.0.pool.begin().await?;
-                        let outcome = {
+                        let mut session = database.handle.pool.begin().await?;
+                        let is_allowed = match &database.lease {
+                            Some(lease) => lease.hold(&mut session).await?,
+                            None => true,
+                        };
+                        let outcome = if is_allowed {
                             let $session = &mut session;
                             $work.await
+                        } else {
+                            Err($crate::server::errors::Fault::Refused($crate::server::leases::lost().into()))
                         };
                         match outcome {
                             Ok(value) => {

@@ -38,8 +38,8 @@ const MIGRATIONS: [Migration; 5] = [
     },
     Migration {
         number: 5,
-        name: "create_changes",
-        sql: include_str!("../../../../migrations/sqlite/0005_create_changes.sql"),
+        name: "create_coordination",
+        sql: include_str!("../../../../migrations/sqlite/0005_create_coordination.sql"),
     },
 ];
 

@@ -26,8 +26,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use strongroom_domain::{ChangeFeed, Changes, StoreError};
+use strongroom_domain::{ChangeFeed, Changes, Replica, ReplicaRegistry, StoreError};
 use tokio::sync::mpsc::{Sender, channel};
+use uuid::Uuid;
 
 use self::connection::{Access, OpenDatabase, create_file};
 use self::errors::{Fault, store_error};
@@ -213,6 +214,22 @@ impl ChangeFeed for SqliteDatabase {
     /// Tells only that another process wrote: one's own writes are known.
     async fn changes(&self) -> Result<Changes, StoreError> {
         Ok(Changes { everything: self.changed_elsewhere().await?, ..Changes::default() })
+    }
+}
+
+/// One server and its commands share one key ring file, so that nobody needs to be asked.
+#[async_trait]
+impl ReplicaRegistry for SqliteDatabase {
+    async fn announce(&self, _replica: &Replica) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn leave(&self, _id: Uuid) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn live(&self) -> Result<Vec<Replica>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

@@ -66,7 +66,7 @@ impl<'a> Envelope<'a> {
 pub(super) fn seal(ring: &KeyRing, secret: &StoredSecret, value: &SecretValue) -> Result<Vec<u8>, CipherError> {
     let mut nonce = [0; NONCE_BYTES];
     SysRng.try_fill_bytes(&mut nonce).map_err(|_| CipherError::NotEncrypted)?;
-    let key = ring.newest_key();
+    let key = ring.encrypting_key();
     let mut envelope = Vec::with_capacity(HEADER_BYTES + value.len() + TAG_BYTES);
     envelope.push(ENVELOPE_VERSION);
     envelope.extend_from_slice(&key.id_bytes());

@@ -1,4 +1,6 @@
-//! The key ring: the first key encrypts and signs, all decrypt and verify.
+//! The key ring: all keys decrypt and verify; one encrypts and signs, the first unless that must wait for others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -14,6 +16,8 @@ use super::ring_key::{self, KEY_BYTES, KEY_ID_BYTES, KeyBytes, RingKey, WeakKey}
 pub struct KeyRing {
     newest: RingKey,
     older: Vec<RingKey>,
+    /// Which of the keys, the newest first, encrypts.
+    encrypting: AtomicUsize,
 }
 
 /// Why a key ring is refused. Never quotes a key.
@@ -62,7 +66,7 @@ impl KeyRing {
         }
         let mut keys = keys.into_iter().map(|(_, key)| key);
         let newest = keys.next().ok_or(KeyRingError::Empty)?;
-        Ok(Self { newest, older: keys.collect() })
+        Ok(Self { newest, older: keys.collect(), encrypting: AtomicUsize::new(0) })
     }
 
     /// Makes a random key and gives the line that holds it.
@@ -74,9 +78,23 @@ impl KeyRing {
         Ok(Zeroizing::new(base64::Engine::encode(&base64::prelude::BASE64_STANDARD, raw.as_slice())))
     }
 
-    /// The id of the key that encrypts and signs.
+    /// The id of the newest key, the first of the ring.
     pub fn newest(&self) -> &KeyId {
         self.newest.id()
+    }
+
+    /// The id of the key that encrypts and signs.
+    pub fn encrypting(&self) -> &KeyId {
+        self.encrypting_key().id()
+    }
+
+    /// Encrypts and signs with this key from now on; says whether the ring has it.
+    pub fn encrypt_with(&self, id: &KeyId) -> bool {
+        let place = self.keys().position(|key| key.id() == id);
+        if let Some(place) = place {
+            self.encrypting.store(place, Ordering::Relaxed);
+        }
+        place.is_some()
     }
 
     /// The ids of all keys, the newest first.
@@ -89,8 +107,8 @@ impl KeyRing {
         self.key(id).is_some()
     }
 
-    pub(super) fn newest_key(&self) -> &RingKey {
-        &self.newest
+    pub(super) fn encrypting_key(&self) -> &RingKey {
+        self.keys().nth(self.encrypting.load(Ordering::Relaxed)).unwrap_or(&self.newest)
     }
 
     pub(super) fn key(&self, id: &KeyId) -> Option<&RingKey> {
@@ -127,6 +145,20 @@ mod tests {
 
     fn refusal(text: &str) -> KeyRingError {
         KeyRing::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn an_older_key_encrypts_where_it_must() {
+        let lines = [KeyRing::generate_line().unwrap(), KeyRing::generate_line().unwrap()];
+        let ring = KeyRing::parse(&format!("{}\n{}", *lines[0], *lines[1])).unwrap();
+        let older = ring.ids()[1].clone();
+
+        assert_eq!(ring.encrypting(), ring.newest());
+        assert!(ring.encrypt_with(&older));
+
+        assert_eq!(ring.encrypting(), &older);
+        assert!(!ring.encrypt_with(&KeyId::new("ffffffff")));
+        assert_eq!(ring.encrypting(), &older);
     }
 
     #[test]
@@ -211,6 +243,6 @@ mod tests {
     fn debug_shows_ids_only() {
         let ring = KeyRing::parse(A_KEY).unwrap();
 
-        assert_eq!(format!("{ring:?}"), "KeyRing { newest: RingKey(ae7bc651, redacted), older: [] }");
+        assert_eq!(format!("{ring:?}"), "KeyRing { newest: RingKey(ae7bc651, redacted), older: [], encrypting: 0 }");
     }
 }

@@ -119,7 +119,7 @@ impl Sealer for EncryptedDatabase {
         let ring = self.ring.current();
         let ciphertext = cipher::seal(&ring, secret, value)
             .map_err(|source| error(SecretsErrorKind::Unexpected, "put").on(&secret.id).caused_by(source))?;
-        Ok(SealedSecret { secret: secret.clone(), key_id: ring.newest().clone(), ciphertext })
+        Ok(SealedSecret { secret: secret.clone(), key_id: ring.encrypting().clone(), ciphertext })
     }
 
     fn open(&self, secret: &StoredSecret, ciphertext: &[u8]) -> Result<SecretValue, SecretsError> {

@@ -13,7 +13,7 @@ const LABEL: &[u8] = b"strongroom row v1";
 impl RowSigner for SharedKeyRing {
     fn sign(&self, kind: RowKind, fields: &[&[u8]]) -> RowMac {
         let ring = self.current();
-        let key = ring.newest_key();
+        let key = ring.encrypting_key();
         let tag = mac_of(key, kind, fields).finalize().into_bytes().to_vec();
         RowMac { key_id: key.id().clone(), tag }
     }

@@ -46,7 +46,7 @@ pub(super) async fn run(config: &Config, output: OutputFormat) -> anyhow::Result
 async fn look_at(parts: &Application) -> Vec<Finding> {
     let database = parts.database.health.check_writable().await.map(|()| "can be read and written".to_owned());
     let ring = parts.ring.current();
-    let keys = Ok::<_, String>(format!("{} in the ring, {} encrypts", ring.ids().len(), ring.newest()));
+    let keys = Ok::<_, String>(format!("{} in the ring, {} encrypts", ring.ids().len(), ring.encrypting()));
     let probe = parts.secrets.check().await;
     let secrets = probe.map(|()| format!("{}: a probe secret was kept, read and deleted", parts.secrets.kind()));
     vec![

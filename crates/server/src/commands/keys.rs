@@ -2,10 +2,11 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
+use strongroom_database::Database;
 use strongroom_domain::{AuditAction, AuditEntry, Clock, KeyId, KeyUsage};
 use strongroom_secrets_managers::{EncryptedDatabase, KeyRingFile};
 
@@ -19,6 +20,15 @@ use crate::wiring::Application;
 
 /// A running server notices a new key within this time; until then it may still write with the old one.
 const NOTICE: Duration = Duration::from_secs(1);
+
+/// How long to wait until all replicas have the new key, or until another rotation has ended: longer than a lease.
+const REPLICAS: Duration = Duration::from_secs(30);
+
+/// How often to look.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// The name of the lease.
+const LEASE: &str = "key-rotation";
 
 /// Runs `strongroom keys`.
 pub(super) async fn run(parts: &Application, command: KeysCommand, output: OutputFormat) -> anyhow::Result<()> {
@@ -47,7 +57,7 @@ async fn status(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
     for id in ring.ids() {
         let used = usage.iter().find(|usage| usage.key_id == id);
         let (secrets, rows) = used.map_or((0, 0), |usage| (usage.secrets, usage.rows));
-        let state = match (id == *ring.newest(), secrets + rows) {
+        let state = match (id == *ring.encrypting(), secrets + rows) {
             (true, _) => "encrypts",
             (false, 0) => "may be removed",
             (false, _) => "decrypts; `strongroom keys rotate` moves its rows",
@@ -66,18 +76,57 @@ async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
         tokio::time::sleep(NOTICE).await;
     }
     let newest = parts.ring.current().newest().clone();
-    let sealer = EncryptedDatabase::new(Arc::clone(&parts.database.ciphertexts), parts.ring.clone());
-    let sealer = strongroom_domain::SecretsManager::sealer(&sealer).context("the encrypted database seals")?;
-    let mut rewritten = 0;
-    for usage in older(parts.database.keys.key_usage().await?, &newest) {
-        let total = usage.secrets + usage.rows;
-        let report =
-            parts.rotation().retire(&usage.key_id, sealer, |done| progress(&usage.key_id, done, total)).await?;
-        rewritten += report.rewritten;
-    }
+    wait_for_replicas(parts, &newest).await?;
+    parts.ring.current().encrypt_with(&newest);
+    let leased = take_lease(&parts.database).await?;
+    let rewritten = move_rows(parts, &leased, &newest).await;
+    leased.give_back_lease().await?;
+    let rewritten = rewritten?;
     record(parts, &newest).await?;
     let left = older(parts.database.keys.key_usage().await?, &newest);
     report(parts, output, &newest, rewritten, &left)
+}
+
+/// Only when all replicas encrypt with the new key, no row of the old one comes after those that were moved.
+async fn wait_for_replicas(parts: &Application, newest: &KeyId) -> anyhow::Result<()> {
+    let give_up = Instant::now() + REPLICAS;
+    loop {
+        let live = parts.database.replicas.live().await?;
+        let lacking = live.iter().filter(|replica| !replica.keys.contains(newest)).count();
+        if live.iter().all(|replica| replica.encrypts == *newest) {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            Instant::now() < give_up,
+            "{lacking} of {} replicas lack the key {newest}: give them a copy of the key ring, and run this again",
+            live.len()
+        );
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// One process rotates at a time; the lease of one that vanished ends by itself.
+async fn take_lease(database: &Database) -> anyhow::Result<Database> {
+    let give_up = Instant::now() + REPLICAS;
+    loop {
+        if let Some(leased) = database.under_lease(LEASE).await? {
+            return Ok(leased);
+        }
+        anyhow::ensure!(Instant::now() < give_up, "another process is rotating the keys; let it finish");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn move_rows(parts: &Application, database: &Database, newest: &KeyId) -> anyhow::Result<u64> {
+    let sealer = EncryptedDatabase::new(Arc::clone(&database.ciphertexts), parts.ring.clone());
+    let sealer = strongroom_domain::SecretsManager::sealer(&sealer).context("the encrypted database seals")?;
+    let mut rewritten = 0;
+    for usage in older(database.keys.key_usage().await?, newest) {
+        let total = usage.secrets + usage.rows;
+        let told = |done| progress(&usage.key_id, done, total);
+        rewritten += parts.rotation(database).retire(&usage.key_id, sealer, told).await?.rewritten;
+    }
+    Ok(rewritten)
 }
 
 /// The audit says when which key became the newest.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use strongroom_database::{DatabaseHealth, DatabaseLock};
+use strongroom_database::DatabaseLock;
 use strongroom_domain::Clock;
 use strongroom_http_api::{Api, ApiSettings, ApiState, Readiness};
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +26,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     process_limits::allow_many_files();
     DataDirectory::prepare(&config.data_dir)?;
     let _lock = config.database.sqlite_path().map(DatabaseLock::acquire).transpose()?;
-    let application = assemble(&config, Purpose::Server).await?;
+    let application = Arc::new(assemble(&config, Purpose::Server).await?);
     let address = SocketAddr::new(config.server.host, config.server.port);
     let listener = http_server::listen(address).with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
@@ -39,11 +39,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         () = http_server::serve(listener, api, &config.server, shutdown) => {}
         () = change_watch::watch(&application) => {}
     }
+    application.agreement.leave(&application.database).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-fn api_state(config: &Config, application: &Application) -> ApiState {
+fn api_state(config: &Config, application: &Arc<Application>) -> ApiState {
     let settings = ApiSettings {
         catalog_version: config.catalog_version.clone(),
         max_body_bytes: config.server.max_body_bytes,
@@ -52,17 +53,18 @@ fn api_state(config: &Config, application: &Application) -> ApiState {
         public_url: config.server.public_url.clone(),
         started_at: SystemClock.now(),
     };
-    let readiness = Arc::new(DatabaseReadiness(Arc::clone(&application.database.health)));
+    let readiness = Arc::new(ServerReadiness(Arc::clone(application)));
     let audit = Arc::clone(&application.database.audit);
     ApiState::new(Arc::clone(&application.catalog), Arc::clone(&application.tokens), audit, readiness, settings)
 }
 
-struct DatabaseReadiness(Arc<dyn DatabaseHealth>);
+struct ServerReadiness(Arc<Application>);
 
 #[async_trait]
-impl Readiness for DatabaseReadiness {
+impl Readiness for ServerReadiness {
     async fn faults(&self) -> Vec<String> {
-        self.0.ping().await.err().map(|_| "the database is not available".to_owned()).into_iter().collect()
+        let database = self.0.database.health.ping().await.err().map(|_| "the database is not available".to_owned());
+        database.into_iter().chain(self.0.agreement.fault()).collect()
     }
 }
 
@@ -84,7 +86,7 @@ fn greet(config: &Config, application: &Application, address: SocketAddr) {
     let token = application.directory.admin_token();
     println!("Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  database          {}", config.database.engine);
-    println!("  key ring          {} ({} encrypts)", application.directory.keys().display(), ring.newest());
+    println!("  key ring          {} ({} encrypts)", application.directory.keys().display(), ring.encrypting());
     println!("  secrets manager   {}", application.secrets.kind());
     println!("Type next, in another terminal:");
     let bearer = if token.exists() {

@@ -72,7 +72,7 @@ pub(crate) struct ServerDatabase {
     pub(crate) password_file: Option<PathBuf>,
     /// How much TLS must prove.
     pub(crate) tls: TlsMode,
-    /// Certificates (PEM) that are trusted instead of the system's.
+    /// Certificates (PEM) of authorities that are trusted beside those that browsers trust.
     pub(crate) ca_file: Option<PathBuf>,
 }
 

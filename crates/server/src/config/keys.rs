@@ -244,7 +244,7 @@ pub(super) const KEYS: &[Key] = &[
         variable: Some("STRONGROOM_DATABASE_TLS_CA_FILE"),
         flag: None,
         default: "",
-        meaning: "Server databases: a file of certificates (PEM) that are trusted instead of the system's, for `verify-ca` and `verify-full`.",
+        meaning: "Server databases: a file of certificates (PEM) of authorities that are trusted beside those that browsers trust, for `verify-ca` and `verify-full`.",
         set: |config, value| put(&mut config.database_settings.ca_file, rules::path(value).map(Some)),
         show: |config| Some(path(config.database_server()?.ca_file.as_deref()?)),
     },

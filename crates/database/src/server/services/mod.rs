@@ -41,7 +41,7 @@ impl ServiceStore for ServerDatabase {
     }
 
     async fn list(&self, query: ListQuery) -> Result<ServicePage, StoreError> {
-        let totals = self.0.follower.is_following().then_some(&self.0.totals);
+        let totals = self.handle.follower.is_following().then_some(&self.handle.totals);
         reading!(self, session => list::page(session, &query, totals))
     }
 
@@ -49,14 +49,14 @@ impl ServiceStore for ServerDatabase {
         let written = writing!(self, session => write::write(session, &write));
         // Also where the outcome is not known.
         if !matches!(written, Ok(write::Changed::Content)) {
-            self.0.totals.forget(Some(write.row.family));
+            self.handle.totals.forget(Some(write.row.family));
         }
         written.map(drop)
     }
 
     async fn erase(&self, id: Uuid, expected_revision: u64, audit: AuditEntry) -> Result<(), ServiceWriteError> {
         let erased = writing!(self, session => write::erase(session, id, expected_revision, &audit));
-        self.0.totals.forget(audit.family);
+        self.handle.totals.forget(audit.family);
         erased
     }
 

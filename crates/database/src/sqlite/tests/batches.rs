@@ -1,10 +1,14 @@
 //! What one commit of many requests promises to each.
 
-use strongroom_domain::{AuditAction, AuditLog, ServiceWrite, ServiceWriteError};
+use strongroom_domain::{AuditAction, AuditLog, ClaimedName, ServiceWrite, ServiceWriteError};
 use uuid::Uuid;
 
 use super::super::{AuditSync, Effect};
 use super::{Scratch, creation, entry, next, row, sealed, write};
+
+fn name(name: &str) -> ClaimedName {
+    ClaimedName { name: name.to_uppercase(), normal_name: name.to_owned(), path: "/config/password".to_owned() }
+}
 
 /// Keeps the writer busy until the returned sender is used, so that what comes meanwhile is one batch.
 async fn hold_the_writer(scratch: &Scratch) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
@@ -32,7 +36,7 @@ async fn a_refused_request_in_a_batch_leaves_nothing_and_spoils_nobody_else() {
     let scratch = Scratch::new();
     let existing = scratch.create("existing").await;
     let mut name_taken = creation(row("refused-late"));
-    name_taken.names.claimed = vec![super::names::name("/x"), super::names::name("/x")];
+    name_taken.names.claimed = vec![name("/x"), name("/x")];
     let mut conflict = next(&existing);
     conflict.expected_revision = Some(99);
     conflict.sealed = vec![sealed(existing.id, "/password", "9", b"never")];

@@ -1,15 +1,12 @@
-//! Real `SQLite` files in temporary folders.
+//! What is about `SQLite` alone, with real files in temporary folders. What every engine promises is tested in
+//! `tests/store/`.
 
-mod audit;
 mod batches;
-mod ciphertexts;
+mod content;
 mod faults;
-mod names;
 mod opening;
 mod other_processes;
-mod paging;
-mod principals;
-mod services;
+mod reads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -105,5 +105,8 @@ fn each_migration_is_noted_with_its_name() {
     let mut statement = connection.prepare("SELECT name FROM schema_migrations ORDER BY number").unwrap();
     let names: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
 
-    assert_eq!(names, ["create_services", "create_secrets", "create_principals", "create_audit", "create_changes"]);
+    assert_eq!(
+        names,
+        ["create_services", "create_secrets", "create_principals", "create_audit", "create_coordination"]
+    );
 }

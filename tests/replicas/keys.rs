@@ -1,0 +1,84 @@
+//! Keys among replicas: nobody encrypts with a key that another lacks.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{SERVICES, Shared, copy_ring, on_each_server, password_at, service};
+use crate::support::server::Server;
+
+on_each_server!(
+    a_key_that_one_replica_lacks_encrypts_nothing,
+    a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row,
+);
+
+fn a_key_that_one_replica_lacks_encrypts_nothing(shared: &Shared) {
+    let with_one_key = shared.replica();
+    let folder = TempDir::new().unwrap();
+    copy_ring(shared.ring.path(), folder.path());
+    put_before(&key_of_another_ring(), &folder.path().join("data/keys"));
+    let with_two_keys = shared.replica_in(folder);
+    let admin = shared.admin();
+
+    with_two_keys.put(SERVICES, &admin, &service("shop", "s3cret")).expect(201);
+
+    assert_eq!(password_at(&with_one_key, "shop", &admin), "s3cret");
+    with_one_key.get("/readyz", "").expect(200);
+}
+
+fn a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row(shared: &Shared) {
+    let replicas = [shared.replica(), shared.replica()];
+    let admin = shared.admin();
+    replicas[0].put(SERVICES, &admin, &service("shop", "s3cret")).expect(201);
+    let ring = shared.ring.path().join("data/keys");
+    let before = fs::read(&ring).unwrap();
+
+    let rotated = thread::scope(|scope| {
+        let rotation = scope.spawn(|| shared.run_in(shared.ring.path(), &["keys", "rotate", "--output", "json"]));
+        soon_or(Duration::from_secs(5), || fs::read(&ring).unwrap() != before);
+        for replica in &replicas {
+            hand_over(&ring, replica);
+        }
+        rotation.join().unwrap()
+    });
+
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    let report: Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    assert_eq!(report["left"], Value::from(Vec::<Value>::new()), "{report}");
+    for (number, replica) in replicas.iter().enumerate() {
+        assert_eq!(password_at(replica, "shop", &admin), "s3cret");
+        replica.put(SERVICES, &admin, &service(&format!("shop-{number}"), "new")).expect(201);
+    }
+    let keys: Value = serde_json::from_str(&replicas[0].run(&["keys", "status", "--output", "json"])).unwrap();
+    assert_eq!((&keys[0]["key"], &keys[0]["secrets"]), (&report["newest"], &Value::from(3)), "{keys}");
+    assert_eq!(keys[1]["secrets"], 0, "{keys}");
+}
+
+fn soon_or(patience: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + patience;
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "not within {patience:?}");
+    }
+}
+
+/// Puts the ring in the place of a replica's, whole.
+fn hand_over(ring: &Path, replica: &Server) {
+    let part = replica.data().join("keys.new");
+    fs::copy(ring, &part).unwrap();
+    fs::rename(part, replica.data().join("keys")).unwrap();
+}
+
+fn key_of_another_ring() -> String {
+    let other = Shared::postgresql();
+    let ring = fs::read_to_string(other.ring.path().join("data/keys")).unwrap();
+    ring.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap().to_owned()
+}
+
+fn put_before(line: &str, ring: &Path) {
+    let older = fs::read_to_string(ring).unwrap();
+    fs::write(ring, format!("{line}\n{older}")).unwrap();
+}
