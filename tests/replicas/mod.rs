@@ -112,4 +112,5 @@ fn soon(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(Instant::now() < deadline, "not within {SOON:?}");
     }
+    assert!(Instant::now() < deadline + Duration::from_millis(200), "it took longer than {SOON:?}");
 }

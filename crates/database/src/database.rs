@@ -52,8 +52,9 @@ pub(crate) trait Leases: Send + Sync {
 }
 
 impl Database {
-    /// Takes the lease of a job; nothing where another has it. Whatever is written through the handle that is given
-    /// fails once the lease is another's: twenty seconds after its last write, by the clock of the database server.
+    /// Takes the lease of a job; nothing where another has it. Each transaction through the handle that is
+    /// given fails once the lease is another's: twenty seconds after the last one, by the clock of the database server.
+    /// Single statements (notes, audit entries, envelopes on their own) are not held to it.
     /// Only one process opens an embedded database for writing at a time anyway, and each of its writes is whole.
     pub async fn under_lease(&self, name: &'static str) -> Result<Option<Self>, StoreError> {
         self.leases.take(name).await

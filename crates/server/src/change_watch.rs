@@ -13,15 +13,15 @@ const EVERY: Duration = Duration::from_millis(250);
 /// where the looks fail or this process was paused.
 const BELIEVED: Duration = Duration::from_millis(900);
 
-/// Every so many looks, the other replicas are told that this one is there: every five seconds.
-const TICKS_BETWEEN_ANNOUNCEMENTS: u32 = 20;
+/// How often the other replicas are told that this one is there.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 
 /// Watches until it is dropped.
 pub(crate) async fn watch(application: &Application) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_following = true;
-    let mut ticks_until_announcement = TICKS_BETWEEN_ANNOUNCEMENTS;
+    let mut announced = Instant::now();
     loop {
         ticks.tick().await;
         let looked = Instant::now();
@@ -36,11 +36,10 @@ pub(crate) async fn watch(application: &Application) {
         });
         let everything = Changes { everything: true, ..Changes::default() };
         forget(application, if keys { &everything } else { changes.as_ref().unwrap_or(&everything) });
-        ticks_until_announcement = if keys { 0 } else { ticks_until_announcement.saturating_sub(1) };
-        if ticks_until_announcement == 0 {
-            ticks_until_announcement = TICKS_BETWEEN_ANNOUNCEMENTS;
-            if let Err(error) = application.agreement.renew(&application.ring, &application.database).await {
-                tracing::warn!(error = %error, "the other replicas were not told that this one is there");
+        if keys || announced.elapsed() >= ANNOUNCE_EVERY {
+            match application.agreement.renew(&application.ring, &application.database).await {
+                Ok(()) => announced = looked,
+                Err(error) => tracing::warn!(error = %error, "the other replicas were not told that this one is there"),
             }
         }
         if is_following {

@@ -12,7 +12,8 @@ use strongroom_domain::{SecretValue, StoreError};
 use crate::config::{self, AuditSync as ConfiguredSync, Config, DatabaseEngine};
 use crate::wiring::Purpose;
 
-/// How long a start waits for a database server that does not answer: it may be starting too.
+/// How long a start waits for a database server that does not answer: it may be starting too. A command waits as long
+/// for each answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it tries.
@@ -24,7 +25,11 @@ pub(crate) async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Da
     let opened = match engine {
         DatabaseEngine::Sqlite { path } => open_file(path, config).map(Database::from),
         DatabaseEngine::Server(server) => {
-            let database = ServerDatabase::connect(&server_options(server, config.database.max_connections)?);
+            let mut options = server_options(server, config.database.max_connections)?;
+            if purpose == Purpose::Command {
+                options.answer_timeout = PATIENCE;
+            }
+            let database = ServerDatabase::connect(&options);
             if purpose == Purpose::Command {
                 // A mistyped name must not become a new installation.
                 ensure!(database.has_schema().await?, "the database {engine} is empty; start the server once");

@@ -50,7 +50,11 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
     let ring = open_ring(config, &directory, &database).await?;
     let agreement = KeyAgreement::new();
     match purpose {
-        Purpose::Server => agreement.renew(&ring, &database).await?,
+        Purpose::Server => {
+            agreement.renew(&ring, &database).await?;
+            // Only now the others know which keys this one lacks; they may have used one of those before.
+            ensure_complete(&ring, &database, &directory).await?;
+        }
         Purpose::Command => drop(encrypt_with_common_key(&ring, &database.replicas.live().await?)),
     }
     if purpose == Purpose::Server && config.secrets_manager.kind == SecretsManagerKind::InMemory {
@@ -101,16 +105,22 @@ async fn open_ring(config: &Config, directory: &DataDirectory, database: &Databa
         file.create_new(SystemClock.now()).context("the key ring cannot be made")?;
     }
     let ring = SharedKeyRing::load(file)?;
-    let current = ring.current();
-    let missing: Vec<_> = needed.into_iter().filter(|id| !current.contains(id)).collect();
-    if !missing.is_empty() {
-        bail!(
-            "the key ring {} lacks the keys {}, which the database needs; put them back from your back-up",
-            directory.keys().display(),
-            joined(&missing)
-        );
-    }
+    ensure_complete(&ring, database, directory).await?;
     Ok(ring)
+}
+
+/// Fails where a row needs a key that the ring lacks.
+async fn ensure_complete(ring: &SharedKeyRing, database: &Database, directory: &DataDirectory) -> anyhow::Result<()> {
+    let ring = ring.current();
+    let needed = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
+    let missing: Vec<_> = needed.filter(|id| !ring.contains(id)).collect();
+    ensure!(
+        missing.is_empty(),
+        "the key ring {} lacks the keys {}, which the database needs; put them back from your back-up",
+        directory.keys().display(),
+        joined(&missing)
+    );
+    Ok(())
 }
 
 fn joined(ids: &[strongroom_domain::KeyId]) -> String {

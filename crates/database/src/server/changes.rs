@@ -35,8 +35,11 @@ const FIRST_LOOK: i64 = 500;
 /// How many changes are kept. Whoever is further behind forgets everything he remembers.
 const KEPT: i64 = 100_000;
 
-/// Every so many looks, older changes are deleted: at four looks a second, about every quarter of an hour.
-const LOOKS_BETWEEN_PRUNING: u64 = 4_000;
+/// Every so many looks, older changes are deleted: at four looks a second, every ten seconds.
+const LOOKS_BETWEEN_PRUNING: u64 = 40;
+
+/// So many at most, so that a look does not take long.
+const PRUNED_AT_ONCE: i64 = 20_000;
 
 /// What a change was.
 const CONTENT: &str = "content";
@@ -197,7 +200,7 @@ const COLUMNS: &str = "SELECT sequence, kind, family, subject_id, fqn FROM chang
 async fn rows(session: &mut Session, look: &Look) -> sqlx::Result<Vec<Row>> {
     let Some(last) = look.last else { return newest(session).await };
     if look.prunes {
-        session.execute("DELETE FROM changes WHERE sequence < $1", values![last - KEPT]).await?;
+        prune(session, last - KEPT).await?;
     }
     let mut values: Vec<Value<'_>> = vec![last.into()];
     let mut sql = format!("{COLUMNS} sequence >= $1");
@@ -208,6 +211,16 @@ async fn rows(session: &mut Session, look: &Look) -> sqlx::Result<Vec<Row>> {
     values.push(LOOK.into());
     let _ = write!(sql, " ORDER BY sequence LIMIT ${}", values.len());
     session.query(sql, &values).await
+}
+
+async fn prune(session: &mut Session, end: i64) -> sqlx::Result<()> {
+    let oldest = session.first("SELECT min(sequence) FROM changes", &[]).await?;
+    let oldest = oldest.map(|row| row.optional_integer(0)).transpose()?.flatten();
+    if let Some(oldest) = oldest.filter(|oldest| *oldest < end) {
+        let end = end.min(oldest + PRUNED_AT_ONCE);
+        session.execute("DELETE FROM changes WHERE sequence < $1", values![end]).await?;
+    }
+    Ok(())
 }
 
 /// The first look: nothing is remembered yet, but what is about to be committed among the newest numbers counts.

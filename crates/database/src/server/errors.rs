@@ -33,7 +33,8 @@ const MYSQL_UNAVAILABLE: [u16; 18] =
     [1021, 1037, 1038, 1040, 1041, 1053, 1114, 1129, 1135, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1290, 1792];
 
 /// Further ones: it took too long, the server is read-only, the login is refused (as while a password is changed).
-const MYSQL_UNAVAILABLE_TOO: [u16; 10] = [1836, 1927, 1969, 3024, 4031, 1196, 1317, 1044, 1045, 1049];
+const MYSQL_UNAVAILABLE_TOO: [u16; 15] =
+    [1836, 1927, 1969, 3024, 4031, 1196, 1317, 1044, 1045, 1049, 1226, 1206, 1615, 1152, 1184];
 
 /// Sorts an error by what the caller can do about it.
 pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
@@ -65,7 +66,7 @@ fn of_answer(error: &(dyn DatabaseError + 'static)) -> StoreError {
     }
     // Classes of SQLSTATE: connection, resources, operator intervention, system error, rollback; locks; read-only.
     let is_later = ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
-        || ["55P03", "25006", "25P03", "3D000", "28P01", "28000"].contains(&&*code);
+        || ["55P03", "25006", "25P02", "25P03", "25P04", "3D000", "28P01", "28000"].contains(&&*code);
     let text = format!("PostgreSQL error {code}");
     if is_later { StoreError::Unavailable(text) } else { StoreError::Unexpected(text) }
 }
@@ -82,6 +83,12 @@ pub(super) fn is_worth_repeating(error: &sqlx::Error) -> bool {
 /// Says whether a unique index refused a row.
 pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.kind() == ErrorKind::UniqueViolation)
+}
+
+/// Says whether another was just before us in making a table.
+pub(super) fn is_made_already(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    is_duplicate(error) || code.is_some_and(|code| ["42P07", "42710"].contains(&&*code))
 }
 
 /// Says whether a row names another one that does not exist.

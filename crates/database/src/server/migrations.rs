@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use strongroom_domain::StoreError;
 use uuid::Uuid;
 
-use super::errors::{is_duplicate, store_error};
+use super::errors::{is_made_already, store_error};
 use super::leases::{self, Lease};
 use super::session::{Pool, Session, Sql};
 use super::values::values;
@@ -88,7 +88,7 @@ async fn make_ledger(pool: &Pool) -> sqlx::Result<()> {
     }
     for table in [LEDGER, leases::TABLE] {
         match session.execute(table(), &[]).await {
-            Err(error) if is_duplicate(&error) => {}
+            Err(error) if is_made_already(&error) => {}
             made => made.map(drop)?,
         }
     }

@@ -104,6 +104,9 @@ impl ServerOptions {
     }
 }
 
+/// How long the pool keeps an idle connection to `MySQL`.
+const MYSQL_IDLES: Duration = Duration::from_secs(20);
+
 /// How long a job's lease lasts after its last write: whoever vanished keeps the others waiting for as long.
 const JOB_LEASE: Duration = Duration::from_secs(20);
 
@@ -238,6 +241,7 @@ fn mysql_pool(options: &ServerOptions) -> sqlx::MySqlPool {
         .max_connections(options.max_connections)
         .acquire_timeout(options.answer_timeout)
         .test_before_acquire(false)
+        .idle_timeout(MYSQL_IDLES)
         .after_connect(|connection, _| {
             Box::pin(async move {
                 // Read committed, as PostgreSQL; and what does not fit is an error, never cut off.
@@ -245,9 +249,13 @@ fn mysql_pool(options: &ServerOptions) -> sqlx::MySqlPool {
                     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
                     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
                     "SET SESSION innodb_lock_wait_timeout = 1",
+                    // A transaction that its replica forgot ends by itself: longer than the pool keeps idle connections.
+                    "SET SESSION wait_timeout = 60",
                 ] {
                     sqlx::query(statement).execute(&mut *connection).await?;
                 }
+                // Sooner, where the server knows it: only MariaDB does.
+                let _ = sqlx::query("SET SESSION idle_transaction_timeout = 10").execute(&mut *connection).await;
                 Ok(())
             })
         })

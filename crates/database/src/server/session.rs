@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Database, MySql, MySqlPool, PgPool, Postgres, SqlSafeStr, Transaction};
+use sqlx::{AssertSqlSafe, Database, MySql, MySqlPool, PgPool, Postgres, SqlSafeStr};
 use strongroom_domain::StoreError;
 
 use super::ServerDatabase;
@@ -20,16 +20,26 @@ pub(super) enum Pool {
     MySql(MySqlPool),
 }
 
-/// A connection, within a transaction or not.
+/// A connection, within a transaction or not. One that is dropped in the midst of something is closed: in the pool, its
+/// open transaction would swallow what others write through it.
 pub(super) enum Session {
     Postgres(Hold<Postgres>),
     MySql(Hold<MySql>),
 }
 
-/// How a connection is held: what is dropped in a transaction is rolled back.
-pub(super) enum Hold<DB: Database> {
-    Single(PoolConnection<DB>),
-    Transaction(Transaction<'static, DB>),
+/// A connection of the pool, and whether it can go back there.
+pub(super) struct Hold<DB: Database> {
+    connection: PoolConnection<DB>,
+    is_in_transaction: bool,
+    is_at_work: bool,
+}
+
+impl<DB: Database> Drop for Hold<DB> {
+    fn drop(&mut self) {
+        if self.is_in_transaction || self.is_at_work {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// A statement with the placeholders `$1`, `$2`, …: each once, in their order.
@@ -85,40 +95,35 @@ impl Pool {
     /// A connection for single statements.
     pub(super) async fn acquire(&self) -> sqlx::Result<Session> {
         Ok(match self {
-            Self::Postgres(pool) => Session::Postgres(Hold::Single(pool.acquire().await?)),
-            Self::MySql(pool) => Session::MySql(Hold::Single(pool.acquire().await?)),
+            Self::Postgres(pool) => Session::Postgres(Hold::new(pool.acquire().await?)),
+            Self::MySql(pool) => Session::MySql(Hold::new(pool.acquire().await?)),
         })
     }
 
     /// A connection in a transaction.
     pub(super) async fn begin(&self) -> sqlx::Result<Session> {
-        Ok(match self {
-            Self::Postgres(pool) => Session::Postgres(Hold::Transaction(pool.begin().await?)),
-            Self::MySql(pool) => Session::MySql(Hold::Transaction(pool.begin().await?)),
-        })
+        let mut session = self.acquire().await?;
+        session.set_in_transaction(true);
+        session.run_script("BEGIN").await?;
+        Ok(session)
     }
 }
 
 impl<DB: Database> Hold<DB> {
+    fn new(connection: PoolConnection<DB>) -> Self {
+        Self { connection, is_in_transaction: false, is_at_work: false }
+    }
+
+    /// The connection, which is at work until [`Hold::done`] says otherwise.
     fn connection(&mut self) -> &mut DB::Connection {
-        match self {
-            Self::Single(connection) => connection,
-            Self::Transaction(transaction) => transaction,
-        }
+        self.is_at_work = true;
+        &mut self.connection
     }
 
-    async fn commit(self) -> sqlx::Result<()> {
-        match self {
-            Self::Single(_) => Ok(()),
-            Self::Transaction(transaction) => transaction.commit().await,
-        }
-    }
-
-    async fn roll_back(self) -> sqlx::Result<()> {
-        match self {
-            Self::Single(_) => Ok(()),
-            Self::Transaction(transaction) => transaction.rollback().await,
-        }
+    /// Takes the outcome of a statement: the server has answered, well or badly.
+    fn done<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+        self.is_at_work = !matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_)));
+        outcome
     }
 }
 
@@ -128,11 +133,13 @@ impl Session {
         match self {
             Self::Postgres(hold) => {
                 let query = bind_postgres(sqlx::query(sql.into().for_postgres()), values);
-                Ok(query.execute(hold.connection()).await?.rows_affected())
+                let outcome = query.execute(hold.connection()).await;
+                Ok(hold.done(outcome)?.rows_affected())
             }
             Self::MySql(hold) => {
                 let query = bind_mysql(sqlx::query(sql.into().for_mysql()), values);
-                Ok(query.execute(hold.connection()).await?.rows_affected())
+                let outcome = query.execute(hold.connection()).await;
+                Ok(hold.done(outcome)?.rows_affected())
             }
         }
     }
@@ -142,11 +149,13 @@ impl Session {
         match self {
             Self::Postgres(hold) => {
                 let query = bind_postgres(sqlx::query(sql.into().for_postgres()), values);
-                Ok(query.fetch_all(hold.connection()).await?.into_iter().map(Row::Postgres).collect())
+                let outcome = query.fetch_all(hold.connection()).await;
+                Ok(hold.done(outcome)?.into_iter().map(Row::Postgres).collect())
             }
             Self::MySql(hold) => {
                 let query = bind_mysql(sqlx::query(sql.into().for_mysql()), values);
-                Ok(query.fetch_all(hold.connection()).await?.into_iter().map(Row::MySql).collect())
+                let outcome = query.fetch_all(hold.connection()).await;
+                Ok(hold.done(outcome)?.into_iter().map(Row::MySql).collect())
             }
         }
     }
@@ -164,25 +173,35 @@ impl Session {
     /// Runs a script of several statements without values.
     pub(super) async fn run_script(&mut self, script: &'static str) -> sqlx::Result<()> {
         match self {
-            Self::Postgres(hold) => sqlx::raw_sql(script).execute(hold.connection()).await.map(drop),
-            Self::MySql(hold) => sqlx::raw_sql(script).execute(hold.connection()).await.map(drop),
+            Self::Postgres(hold) => {
+                let outcome = sqlx::raw_sql(script).execute(hold.connection()).await;
+                hold.done(outcome).map(drop)
+            }
+            Self::MySql(hold) => {
+                let outcome = sqlx::raw_sql(script).execute(hold.connection()).await;
+                hold.done(outcome).map(drop)
+            }
         }
     }
 
-    /// Commits the transaction, where there is one.
-    pub(super) async fn commit(self) -> sqlx::Result<()> {
+    /// Commits the transaction.
+    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
+        self.run_script("COMMIT").await?;
+        self.set_in_transaction(false);
+        Ok(())
+    }
+
+    /// Rolls the transaction back; where even that fails, the connection is closed, and the server does it.
+    pub(super) async fn roll_back(mut self) {
+        let rolled_back = self.run_script("ROLLBACK").await;
+        self.set_in_transaction(rolled_back.is_err());
+    }
+
+    fn set_in_transaction(&mut self, is_in_transaction: bool) {
         match self {
-            Self::Postgres(hold) => hold.commit().await,
-            Self::MySql(hold) => hold.commit().await,
+            Self::Postgres(hold) => hold.is_in_transaction = is_in_transaction,
+            Self::MySql(hold) => hold.is_in_transaction = is_in_transaction,
         }
-    }
-
-    /// Rolls the transaction back; where even that fails, the server does it.
-    pub(super) async fn roll_back(self) {
-        let _ = match self {
-            Self::Postgres(hold) => hold.roll_back().await,
-            Self::MySql(hold) => hold.roll_back().await,
-        };
     }
 }
 

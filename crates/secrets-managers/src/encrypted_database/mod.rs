@@ -119,7 +119,9 @@ impl Sealer for EncryptedDatabase {
         let ring = self.ring.current();
         let ciphertext = cipher::seal(&ring, secret, value)
             .map_err(|source| error(SecretsErrorKind::Unexpected, "put").on(&secret.id).caused_by(source))?;
-        Ok(SealedSecret { secret: secret.clone(), key_id: ring.encrypting().clone(), ciphertext })
+        // As the envelope has it: which key encrypts may have changed since.
+        let key_id = cipher::key_of(&ciphertext).map_or_else(|| ring.encrypting().clone(), ring_key::key_id);
+        Ok(SealedSecret { secret: secret.clone(), key_id, ciphertext })
     }
 
     fn open(&self, secret: &StoredSecret, ciphertext: &[u8]) -> Result<SecretValue, SecretsError> {

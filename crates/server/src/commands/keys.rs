@@ -27,6 +27,9 @@ const REPLICAS: Duration = Duration::from_secs(30);
 /// How often to look.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// What was encrypted with the old key just before is written within this time.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
 /// The name of the lease.
 const LEASE: &str = "key-rotation";
 
@@ -94,6 +97,9 @@ async fn wait_for_replicas(parts: &Application, newest: &KeyId) -> anyhow::Resul
         let live = parts.database.replicas.live().await?;
         let lacking = live.iter().filter(|replica| !replica.keys.contains(newest)).count();
         if live.iter().all(|replica| replica.encrypts == *newest) {
+            if !live.is_empty() {
+                tokio::time::sleep(LAST_WRITES).await;
+            }
             return Ok(());
         }
         anyhow::ensure!(

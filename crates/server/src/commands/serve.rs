@@ -27,6 +27,9 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     DataDirectory::prepare(&config.data_dir)?;
     let _lock = config.database.sqlite_path().map(DatabaseLock::acquire).transpose()?;
     let application = Arc::new(assemble(&config, Purpose::Server).await?);
+    // Nothing is answered from memory before the changes of others are followed.
+    application.catalog.believe_until(started);
+    application.tokens.believe_until(started);
     let address = SocketAddr::new(config.server.host, config.server.port);
     let listener = http_server::listen(address).with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
