@@ -3,6 +3,7 @@
 mod commands;
 mod crash;
 mod encryption;
+mod fixtures;
 mod leaks;
 mod robust;
 mod rotation;
