@@ -1,5 +1,6 @@
 //! A real MariaDB server, one for all tests of this process.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -38,6 +39,12 @@ pub(crate) fn query(address: &DatabaseAddress, sql: &str) -> String {
     mariadb.args(["--no-defaults", "--protocol=TCP", "--default-character-set=utf8mb4", "--batch"]);
     mariadb.args(["--skip-column-names", "--host", &address.host, "--port", &address.port.to_string()]);
     run(mariadb.args(["--user", &address.user, "--execute", sql, &address.name]))
+}
+
+/// Restores a dump into an empty database.
+#[track_caller]
+pub(crate) fn load(address: &DatabaseAddress, dump: &Path) {
+    query(address, &format!("source {}", dump.display()));
 }
 
 fn start() -> DatabaseServer {

@@ -1,5 +1,6 @@
 //! A real PostgreSQL server, one for all tests of this process.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -30,11 +31,22 @@ pub(crate) fn fresh_database() -> DatabaseAddress {
 /// What the command line client prints for this SQL: a line for each row, values between bars.
 #[track_caller]
 pub(crate) fn query(address: &DatabaseAddress, sql: &str) -> String {
+    run(psql(address).args(["--command", sql]))
+}
+
+/// Restores a dump into an empty database.
+#[track_caller]
+pub(crate) fn load(address: &DatabaseAddress, dump: &Path) {
+    run(psql(address).arg("--file").arg(dump));
+}
+
+fn psql(address: &DatabaseAddress) -> Command {
     let mut psql = Command::new(find_program("psql", PACKAGE));
     psql.env("PGPASSWORD", &address.password).env("PGCLIENTENCODING", "UTF8");
     psql.args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
     psql.args(["--host", &address.host, "--port", &address.port.to_string(), "--username", &address.user]);
-    run(psql.args(["--dbname", &address.name, "--command", sql]))
+    psql.args(["--dbname", &address.name]);
+    psql
 }
 
 fn start() -> DatabaseServer {
