@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{SERVICES, Shared, copy_ring, on_each_server, password_at, service};
+use super::{SERVICES, Shared, copy_ring, on_each_server, password_at, service, within};
 use crate::support::server::Server;
 
 on_each_server!(
@@ -39,7 +39,7 @@ fn a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row(sha
 
     let rotated = thread::scope(|scope| {
         let rotation = scope.spawn(|| shared.run_in(shared.ring.path(), &["keys", "rotate", "--output", "json"]));
-        soon_or(Duration::from_secs(5), || fs::read(&ring).unwrap() != before);
+        within(Duration::from_secs(5), || fs::read(&ring).unwrap() != before);
         for replica in &replicas {
             hand_over(&ring, replica);
         }
@@ -56,13 +56,6 @@ fn a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row(sha
     let keys: Value = serde_json::from_str(&replicas[0].run(&["keys", "status", "--output", "json"])).unwrap();
     assert_eq!((&keys[0]["key"], &keys[0]["secrets"]), (&report["newest"], &Value::from(3)), "{keys}");
     assert_eq!(keys[1]["secrets"], 0, "{keys}");
-}
-
-fn soon_or(patience: Duration, mut is_so: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + patience;
-    while !is_so() {
-        assert!(std::time::Instant::now() < deadline, "not within {patience:?}");
-    }
 }
 
 /// Puts the ring in the place of a replica's, whole.

@@ -108,10 +108,15 @@ fn password_at(server: &Server, name: &str, token: &str) -> String {
 
 /// Asks again and again until it is so; fails where that takes longer than another replica may take.
 #[track_caller]
-fn soon(mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
+fn soon(is_so: impl FnMut() -> bool) {
+    within(SOON, is_so);
+}
+
+#[track_caller]
+fn within(time: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !is_so() {
-        assert!(Instant::now() < deadline, "not within {SOON:?}");
+        assert!(Instant::now() < deadline, "not within {time:?}");
     }
-    assert!(Instant::now() < deadline + Duration::from_millis(200), "it took longer than {SOON:?}");
+    assert!(Instant::now() < deadline + Duration::from_millis(200), "it took longer than {time:?}");
 }

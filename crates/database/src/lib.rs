@@ -2,6 +2,7 @@
 //!
 //! Knows SQL and files; knows nothing of keys, plaintext, or the meaning of the JSON it keeps.
 
+mod columns;
 mod database;
 mod database_lock;
 mod server;

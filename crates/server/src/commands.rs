@@ -10,7 +10,7 @@ mod tokens;
 
 use strongroom_domain::Origin;
 
-use crate::cli::{Command, KeysCommand, OutputFormat};
+use crate::cli::{Command, OutputFormat};
 use crate::config::Config;
 use crate::wiring::{Application, Purpose, assemble};
 
@@ -37,7 +37,6 @@ pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) 
         Command::User(command) => principals::user(&parts(&config).await?, command, output).await,
         Command::Bot(command) => principals::bot(&parts(&config).await?, command, output).await,
         Command::Token(command) => tokens::run(&parts(&config).await?, command, output).await,
-        Command::Keys(KeysCommand::Init) => keys::init(&config),
-        Command::Keys(command) => keys::run(&parts(&config).await?, command, output).await,
+        Command::Keys(command) => keys::run(&config, command, output).await,
     }
 }

@@ -87,8 +87,8 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
 /// The key ring; made only where nothing was ever encrypted, or a lost file would go unnoticed.
 async fn open_ring(config: &Config, directory: &DataDirectory, database: &Database) -> anyhow::Result<SharedKeyRing> {
     let file = KeyRingFile::new(directory.keys());
-    let needed: Vec<_> = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id).collect();
     if !file.exists() {
+        let needed: Vec<_> = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id).collect();
         if !needed.is_empty() {
             bail!(
                 "the key ring {} is missing, and the database needs the keys {}; put the file back from your back-up",

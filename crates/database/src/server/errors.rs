@@ -28,13 +28,12 @@ impl<E: From<StoreError>> Fault<E> {
     }
 }
 
-/// Numbers of `MySQL` and `MariaDB` that say "later": read-only, full, too many connections, shutting down, locked.
-const MYSQL_UNAVAILABLE: [u16; 18] =
-    [1021, 1037, 1038, 1040, 1041, 1053, 1114, 1129, 1135, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1290, 1792];
-
-/// Further ones: it took too long, the server is read-only, the login is refused (as while a password is changed).
-const MYSQL_UNAVAILABLE_TOO: [u16; 15] =
-    [1836, 1927, 1969, 3024, 4031, 1196, 1317, 1044, 1045, 1049, 1226, 1206, 1615, 1152, 1184];
+/// Numbers of `MySQL` and `MariaDB` that say "later": read-only, full, too many connections, shutting down, locked, too
+/// long at work, or the login is refused (as while a password is changed).
+const MYSQL_UNAVAILABLE: &[u16] = &[
+    1021, 1037, 1038, 1040, 1041, 1044, 1045, 1049, 1053, 1114, 1129, 1135, 1152, 1158, 1159, 1160, 1161, 1184, 1196,
+    1203, 1205, 1206, 1213, 1226, 1290, 1317, 1615, 1792, 1836, 1927, 1969, 3024, 4031,
+];
 
 /// Sorts an error by what the caller can do about it.
 pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
@@ -57,7 +56,7 @@ fn of_answer(error: &(dyn DatabaseError + 'static)) -> StoreError {
     let code = error.code().unwrap_or_default();
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         let (number, text) = (error.number(), format!("MySQL error {}, SQLSTATE {code}", error.number()));
-        let is_later = MYSQL_UNAVAILABLE.contains(&number) || MYSQL_UNAVAILABLE_TOO.contains(&number);
+        let is_later = MYSQL_UNAVAILABLE.contains(&number);
         return if is_later || code.starts_with("08") {
             StoreError::Unavailable(text)
         } else {

@@ -7,10 +7,11 @@ use strongroom_domain::{
 use uuid::Uuid;
 
 use super::errors::{Fault, is_duplicate};
-use super::rows::{principal, principal_columns};
+use super::rows::principal;
 use super::session::{Session, reading, writing};
 use super::values::values;
 use super::{ServerDatabase, audit, changes, tokens};
+use crate::columns::principal_columns;
 
 type Written = Result<(), Fault<PrincipalWriteError>>;
 

@@ -16,26 +16,10 @@ macro_rules! service_columns {
     };
 }
 
-macro_rules! principal_columns {
-    () => {
-        "p.id, p.kind, p.name, p.email, p.role, p.disabled, p.created_at, p.key_id, p.mac"
-    };
-}
-
-macro_rules! token_columns {
-    () => {
-        "t.id, t.hash, t.principal_id, t.first_admin, t.created_at, t.expires_at, t.last_used_at, t.revoked_at, \
-         t.key_id, t.mac"
-    };
-}
-
 /// How many columns a service has, where those of its ciphertexts follow.
 pub(super) const SERVICE_WIDTH: usize = 10;
 
-/// How many columns a principal has, where a token's follow.
-pub(super) const PRINCIPAL_WIDTH: usize = 9;
-
-pub(super) use {principal_columns, service_columns, token_columns};
+pub(super) use service_columns;
 
 /// Reads the columns of `service_columns!`.
 pub(super) fn service(row: &Row) -> sqlx::Result<ServiceRow> {

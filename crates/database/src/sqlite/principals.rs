@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::errors::{Fault, is_duplicate};
 use super::request::Effect;
-use super::rows::{principal, principal_columns};
+use super::rows::principal;
 use super::{SqliteDatabase, audit, tokens};
+use crate::columns::principal_columns;
 
 #[async_trait]
 impl PrincipalStore for SqliteDatabase {

@@ -5,7 +5,8 @@ use strongroom_domain::{KeyId, PrincipalRow, PrincipalWriteError, RowMac, TokenH
 use uuid::Uuid;
 
 use super::errors::{Fault, is_duplicate, is_orphan};
-use super::rows::{PRINCIPAL_WIDTH, principal, principal_columns, token, token_columns};
+use super::rows::{principal, token};
+use crate::columns::{PRINCIPAL_WIDTH, principal_columns, token_columns};
 
 type Written = Result<(), Fault<PrincipalWriteError>>;
 

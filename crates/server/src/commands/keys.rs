@@ -10,8 +10,8 @@ use strongroom_database::Database;
 use strongroom_domain::{AuditAction, AuditEntry, Clock, KeyId, KeyUsage};
 use strongroom_secrets_managers::{EncryptedDatabase, KeyRingFile};
 
-use super::actor;
 use super::output::Table;
+use super::{actor, parts};
 use crate::cli::{KeysCommand, OutputFormat};
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
@@ -34,17 +34,16 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 const LEASE: &str = "key-rotation";
 
 /// Runs `strongroom keys`.
-pub(super) async fn run(parts: &Application, command: KeysCommand, output: OutputFormat) -> anyhow::Result<()> {
+pub(super) async fn run(config: &Config, command: KeysCommand, output: OutputFormat) -> anyhow::Result<()> {
     match command {
-        // Runs before anything is put together; see below.
-        KeysCommand::Init => Ok(()),
-        KeysCommand::Status => status(parts, output).await,
-        KeysCommand::Rotate => rotate(parts, output).await,
+        KeysCommand::Init => init(config),
+        KeysCommand::Status => status(&parts(config).await?, output).await,
+        KeysCommand::Rotate => rotate(&parts(config).await?, output).await,
     }
 }
 
 /// Makes the key ring. Refused where there is one: what it encrypted would be lost.
-pub(super) fn init(config: &Config) -> anyhow::Result<()> {
+fn init(config: &Config) -> anyhow::Result<()> {
     let directory = DataDirectory::prepare(&config.data_dir)?;
     let file = KeyRingFile::new(directory.keys());
     anyhow::ensure!(!file.exists(), "there is a key ring {}; it stays as it is", directory.keys().display());
