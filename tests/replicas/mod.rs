@@ -1,5 +1,6 @@
 //! Several servers on one database: what one does, all others know, within a second and whatever happens to them.
 
+mod copies;
 mod dumps;
 mod keys;
 mod start;

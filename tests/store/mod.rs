@@ -28,6 +28,7 @@ macro_rules! on_engine {
 
 mod audit;
 mod ciphertexts;
+mod copies;
 mod exactness;
 mod leases;
 mod names;

@@ -7,6 +7,7 @@ use strongroom_domain::{
     AuditLog, ChangeFeed, CiphertextStore, KeyUsageStore, PrincipalStore, ReplicaRegistry, ServiceStore, StoreError,
 };
 
+use crate::copy::TableAccess;
 use crate::{ServerDatabase, SqliteDatabase};
 
 /// Whether a database answers.
@@ -38,6 +39,8 @@ pub struct Database {
     pub replicas: Arc<dyn ReplicaRegistry>,
     /// Whether it answers.
     pub health: Arc<dyn DatabaseHealth>,
+    /// Whole rows.
+    pub(crate) tables: Arc<dyn TableAccess>,
     leases: Arc<dyn Leases>,
 }
 
@@ -65,10 +68,15 @@ impl Database {
         self.leases.give_back().await
     }
 
+    /// From where rows are still being copied into this database. Nothing may serve it before that is done.
+    pub async fn unfinished_copy(&self) -> Result<Option<String>, StoreError> {
+        self.tables.unfinished_copy().await
+    }
+
     fn of<T>(engine: Arc<T>) -> Self
     where
         T: ServiceStore + PrincipalStore + CiphertextStore + AuditLog + KeyUsageStore + ChangeFeed,
-        T: ReplicaRegistry + DatabaseHealth + Leases + 'static,
+        T: ReplicaRegistry + DatabaseHealth + TableAccess + Leases + 'static,
     {
         Self {
             services: engine.clone(),
@@ -79,6 +87,7 @@ impl Database {
             changes: engine.clone(),
             replicas: engine.clone(),
             health: engine.clone(),
+            tables: engine.clone(),
             leases: engine,
         }
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod database;
 mod keys;
 mod output;
 mod principals;
@@ -33,6 +34,7 @@ pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) 
     match command {
         Command::Serve(_) => serve::run(config).await,
         Command::Check => check::run(&config, output).await,
+        Command::Database(command) => database::run(&config, command, output).await,
         Command::Config(command) => config::run(command, &config, output),
         Command::User(command) => principals::user(&parts(&config).await?, command, output).await,
         Command::Bot(command) => principals::bot(&parts(&config).await?, command, output).await,

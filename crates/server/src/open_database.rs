@@ -1,9 +1,9 @@
-//! Opens the database that the configuration names, and brings its schema up to date.
+//! Opens databases, and brings their schema up to date.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use strongroom_database::{
     AuditSync, Database, ServerDatabase, ServerKind, ServerOptions, SqliteDatabase, SqliteOptions, TlsMode,
 };
@@ -19,19 +19,53 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it tries.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// Opens it.
+/// Opens the configured database, and brings its schema up to date.
 pub(crate) async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Database> {
     let engine = &config.database.engine;
+    let settings = Settings {
+        // A mistyped name must not become a new installation.
+        must_exist: purpose == Purpose::Command,
+        answer_timeout: (purpose == Purpose::Command).then_some(PATIENCE),
+        max_connections: config.database.max_connections,
+        audit_sync: match config.audit.sync {
+            ConfiguredSync::Normal => AuditSync::Normal,
+            ConfiguredSync::Always => AuditSync::Always,
+        },
+    };
+    let database = open_engine(engine, settings).await?;
+    if let Some(source) = database.unfinished_copy().await? {
+        bail!(
+            "the database {engine} holds only part of a copy from {source}: run `strongroom database copy` again, which \
+             goes on where it stopped"
+        );
+    }
+    Ok(database)
+}
+
+/// Opens one end of a copy, and brings its schema up to date.
+pub(crate) async fn open_for_copy(engine: &DatabaseEngine, must_exist: bool) -> anyhow::Result<Database> {
+    let settings =
+        Settings { must_exist, answer_timeout: Some(PATIENCE), max_connections: 2, audit_sync: AuditSync::default() };
+    open_engine(engine, settings).await
+}
+
+struct Settings {
+    must_exist: bool,
+    /// A command waits longer than a server.
+    answer_timeout: Option<Duration>,
+    max_connections: u32,
+    audit_sync: AuditSync,
+}
+
+async fn open_engine(engine: &DatabaseEngine, settings: Settings) -> anyhow::Result<Database> {
     let opened = match engine {
-        DatabaseEngine::Sqlite { path } => open_file(path, config).map(Database::from),
+        DatabaseEngine::Sqlite { path } => {
+            ensure!(!settings.must_exist || path.exists(), "there is no database {engine}");
+            open_file(path, &settings).map(Database::from)
+        }
         DatabaseEngine::Server(server) => {
-            let mut options = server_options(server, config.database.max_connections)?;
-            if purpose == Purpose::Command {
-                options.answer_timeout = PATIENCE;
-            }
-            let database = ServerDatabase::connect(&options);
-            if purpose == Purpose::Command {
-                // A mistyped name must not become a new installation.
+            let database = ServerDatabase::connect(&server_options(server, &settings)?);
+            if settings.must_exist {
                 ensure!(database.has_schema().await?, "the database {engine} is empty; start the server once");
             }
             migrate(&database).await.map(|()| Database::from(database))
@@ -40,12 +74,10 @@ pub(crate) async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Da
     opened.with_context(|| format!("the database {engine} cannot be opened"))
 }
 
-fn open_file(path: &Path, config: &Config) -> Result<SqliteDatabase, StoreError> {
+fn open_file(path: &Path, settings: &Settings) -> Result<SqliteDatabase, StoreError> {
     let mut options = SqliteOptions::new(path);
-    options.audit_sync = match config.audit.sync {
-        ConfiguredSync::Normal => AuditSync::Normal,
-        ConfiguredSync::Always => AuditSync::Always,
-    };
+    options.audit_sync = settings.audit_sync;
+    options.answer_timeout = settings.answer_timeout.unwrap_or(options.answer_timeout);
     SqliteDatabase::open(&options)
 }
 
@@ -63,7 +95,7 @@ async fn migrate(database: &ServerDatabase) -> Result<(), StoreError> {
     }
 }
 
-fn server_options(server: &config::ServerDatabase, max_connections: u32) -> anyhow::Result<ServerOptions> {
+fn server_options(server: &config::ServerDatabase, settings: &Settings) -> anyhow::Result<ServerOptions> {
     let kind = match server.kind {
         config::ServerKind::Postgres => ServerKind::Postgres,
         config::ServerKind::MySql => ServerKind::MySql,
@@ -78,7 +110,8 @@ fn server_options(server: &config::ServerDatabase, max_connections: u32) -> anyh
         config::TlsMode::VerifyFull => TlsMode::VerifyFull,
     };
     options.ca_file.clone_from(&server.ca_file);
-    options.max_connections = max_connections;
+    options.max_connections = settings.max_connections;
+    options.answer_timeout = settings.answer_timeout.unwrap_or(options.answer_timeout);
     Ok(options)
 }
 

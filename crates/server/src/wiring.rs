@@ -80,7 +80,9 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
     let settings = CatalogSettings { names, cache_bytes: config.cache.max_bytes() };
     let (services, audit) = (Arc::clone(&database.services), Arc::clone(&database.audit));
     let catalog = ServiceCatalog::new(types, services, audit, Arc::clone(&secrets), signer, clock, settings);
-    first_admin::ensure_exists(&tokens, &directory).await?;
+    if purpose == Purpose::Server {
+        first_admin::ensure_exists(&tokens, &directory).await?;
+    }
     Ok(Application { directory, database, ring, agreement, secrets, catalog: Arc::new(catalog), tokens })
 }
 

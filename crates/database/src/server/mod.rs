@@ -14,6 +14,7 @@ mod rows;
 mod secret_names;
 mod services;
 mod session;
+mod tables;
 mod tokens;
 mod totals;
 mod values;

@@ -197,14 +197,26 @@ impl Row {
         }
     }
 
+    /// A text that must be one.
+    pub(super) fn exact_text(&self, column: usize) -> Read<Option<String>> {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::MySql(row) => {
+                let bytes: Option<Vec<u8>> = row.try_get(column)?;
+                bytes.map(String::from_utf8).transpose().map_err(|_| foreign(column))
+            }
+        }
+    }
+
     /// A text that is one of a few known words.
     pub(super) fn word<T>(&self, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> Read<T> {
         let text = self.text(column)?;
-        parse(&text).ok_or_else(|| sqlx::Error::ColumnDecode {
-            index: column.to_string(),
-            source: "holds what cannot be there".into(),
-        })
+        parse(&text).ok_or_else(|| foreign(column))
     }
+}
+
+fn foreign(column: usize) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_string(), source: "holds what cannot be there".into() }
 }
 
 /// Placeholders for one row of so many values, the first with this number: `($4, $5, $6)`.

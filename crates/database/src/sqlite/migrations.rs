@@ -15,7 +15,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         number: 1,
         name: "create_services",
@@ -40,6 +40,11 @@ const MIGRATIONS: [Migration; 5] = [
         number: 5,
         name: "create_coordination",
         sql: include_str!("../../../../migrations/sqlite/0005_create_coordination.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "prepare_copies",
+        sql: include_str!("../../../../migrations/sqlite/0006_prepare_copies.sql"),
     },
 ];
 

@@ -12,6 +12,7 @@ mod request;
 mod rows;
 mod secret_names;
 mod services;
+mod tables;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;

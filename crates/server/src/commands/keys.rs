@@ -1,6 +1,5 @@
 //! `strongroom keys`.
 
-use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use strongroom_database::Database;
 use strongroom_domain::{AuditAction, AuditEntry, Clock, KeyId, KeyUsage};
 use strongroom_secrets_managers::{EncryptedDatabase, KeyRingFile};
 
-use super::output::Table;
+use super::output::{Progress, Table};
 use super::{actor, parts};
 use crate::cli::{KeysCommand, OutputFormat};
 use crate::config::Config;
@@ -125,10 +124,10 @@ async fn take_lease(database: &Database) -> anyhow::Result<Database> {
 async fn move_rows(parts: &Application, database: &Database, newest: &KeyId) -> anyhow::Result<u64> {
     let sealer = EncryptedDatabase::new(Arc::clone(&database.ciphertexts), parts.ring.clone());
     let sealer = strongroom_domain::SecretsManager::sealer(&sealer).context("the encrypted database seals")?;
-    let mut rewritten = 0;
+    let (mut rewritten, mut progress) = (0, Progress::default());
     for usage in older(database.keys.key_usage().await?, newest) {
         let total = usage.secrets + usage.rows;
-        let told = |done| progress(&usage.key_id, done, total);
+        let told = |done| progress.tell(format!("rows of key {} move to {newest}", usage.key_id), done, total);
         rewritten += parts.rotation(database).retire(&usage.key_id, sealer, told).await?.rewritten;
     }
     Ok(rewritten)
@@ -159,17 +158,6 @@ async fn has_rows_of_older_keys(parts: &Application) -> anyhow::Result<bool> {
 
 fn older(usage: Vec<KeyUsage>, newest: &KeyId) -> Vec<KeyUsage> {
     usage.into_iter().filter(|usage| usage.key_id != *newest && usage.secrets + usage.rows > 0).collect()
-}
-
-fn progress(key_id: &KeyId, done: u64, total: u64) {
-    if stderr().is_terminal() {
-        let _ = write!(stderr(), "\rkey {key_id}: {done} of {total} rows");
-        if done >= total {
-            let _ = writeln!(stderr());
-        }
-    } else {
-        tracing::info!(key.id = %key_id, done, total, "rows move to the newest key");
-    }
 }
 
 fn report(

@@ -1,5 +1,8 @@
 //! What commands print: columns for people, JSON for programs.
 
+use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::cli::OutputFormat;
@@ -52,6 +55,49 @@ fn cell(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// How often people and logs are told how far something is.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// Tells on standard error how far something long is: one line that changes on a terminal, else lines in the log.
+#[derive(Default)]
+pub(super) struct Progress {
+    last: Option<(Instant, String, u64)>,
+}
+
+impl Progress {
+    /// Tells it, unless it is told already or was told just now and there is more to come.
+    pub(super) fn tell(&mut self, what: String, done: u64, total: u64) {
+        let is_new = match &self.last {
+            Some((told, of, so_far)) if *of == what => {
+                *so_far != done && (done >= total || told.elapsed() >= TELL_EVERY)
+            }
+            _ => true,
+        };
+        if !is_new {
+            return;
+        }
+        if stderr().is_terminal() {
+            self.end_line_unless_of(&what);
+            let _ = write!(stderr(), "\r{what}: {done} of {total} rows");
+        } else {
+            tracing::info!(done, total, "{what}");
+        }
+        self.last = Some((Instant::now(), what, done));
+    }
+
+    fn end_line_unless_of(&self, what: &str) {
+        if self.last.as_ref().is_some_and(|(_, of, _)| of != what) && stderr().is_terminal() {
+            let _ = writeln!(stderr());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end_line_unless_of("");
     }
 }
 

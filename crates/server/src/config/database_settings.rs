@@ -7,8 +7,8 @@ use strongroom_domain::SecretValue;
 
 use super::Config;
 use super::database::{DatabaseEngine, ServerDatabase, TlsMode};
-use super::database_url::{DatabaseUrl, ServerUrl};
-use super::fault::{Fault, Problem};
+use super::database_url::{DatabaseUrl, ServerUrl, database_url};
+use super::fault::{ConfigFaults, Fault, Problem};
 use super::keys::KEYS;
 use super::parse::{Parsed, text};
 
@@ -27,6 +27,9 @@ const DATA_DIR_PLACEHOLDER: &str = "<dataDir>";
 const NO_EFFECT: &str =
     "has no effect: the database is SQLite; leave this out, or name a database server in database.url";
 const NO_USER: &str = "has no user; write it before the host, as in `user@host`, or set database.user";
+const NO_USER_IN_URL: &str = "has no user; write it before the host, as in `user@host`";
+const NEEDS_NO_FILE: &str = "is SQLite, which takes neither a password nor certificates; leave their files out";
+const TWO_PASSWORDS: &str = "has a password, and a file of one is given beside it; leave one of them";
 const UNUSED_CA: &str = "has no effect, since this TLS mode does not check certificates; set database.tls.mode to \
     `verify-full` or `verify-ca`, or leave this out";
 
@@ -81,24 +84,28 @@ fn server(config: &Config, url: &ServerUrl) -> Result<ServerDatabase, Vec<Fault>
     if settings.ca_file.is_some() && !tls.verifies() {
         faults.push(Fault::new(config.place(CA_FILE), Problem::Rule(UNUSED_CA)));
     }
-    let Some(user) = settings.user.as_ref().or(url.user.as_ref()) else {
+    let server = settings.server(url, tls);
+    if server.is_none() {
         faults.push(Fault::new(config.place(URL), Problem::Rule(NO_USER)));
-        return Err(faults);
-    };
-    if !faults.is_empty() {
-        return Err(faults);
     }
-    Ok(ServerDatabase {
-        kind: url.kind,
-        host: url.host.clone(),
-        port: url.port,
-        name: url.name.clone(),
-        user: user.clone(),
-        password: settings.password.as_ref().or(url.password.as_ref()).cloned(),
-        password_file: settings.password_file.clone(),
-        tls,
-        ca_file: settings.ca_file.clone(),
-    })
+    server.filter(|_| faults.is_empty()).ok_or(faults)
+}
+
+impl DatabaseSettings {
+    /// The server that url and other keys name together; none without a user.
+    fn server(&self, url: &ServerUrl, tls: TlsMode) -> Option<ServerDatabase> {
+        Some(ServerDatabase {
+            kind: url.kind,
+            host: url.host.clone(),
+            port: url.port,
+            name: url.name.clone(),
+            user: self.user.as_ref().or(url.user.as_ref())?.clone(),
+            password: self.password.as_ref().or(url.password.as_ref()).cloned(),
+            password_file: self.password_file.clone(),
+            tls,
+            ca_file: self.ca_file.clone(),
+        })
+    }
 }
 
 /// Two places that say the same may say different things, so one of them must go.
@@ -113,6 +120,35 @@ fn given_twice(config: &Config, url: &ServerUrl) -> Vec<Fault> {
     }
     let given = pairs.into_iter().filter(|(path, _)| config.is_given(path));
     given.map(|(path, other)| Fault::new(config.place(path), Problem::Beside(other))).collect()
+}
+
+/// A database that a command names by itself, apart from the configuration.
+pub(crate) fn named_database(
+    flag: &'static str,
+    url: &SecretValue,
+    password_file: Option<&Path>,
+    ca_file: Option<&Path>,
+) -> Result<DatabaseEngine, ConfigFaults> {
+    let refused = |problem| ConfigFaults(vec![Fault::new(flag, problem)]);
+    // REVEAL: the password in it is put into a wrapper again.
+    let url = database_url(&Value::from(url.reveal())).map_err(refused)?;
+    let settings = DatabaseSettings {
+        password_file: password_file.map(Path::to_owned),
+        ca_file: ca_file.map(Path::to_owned),
+        ..DatabaseSettings::default()
+    };
+    match url {
+        DatabaseUrl::Sqlite(_) if password_file.or(ca_file).is_some() => Err(refused(Problem::Rule(NEEDS_NO_FILE))),
+        DatabaseUrl::Sqlite(path) => Ok(DatabaseEngine::Sqlite { path }),
+        DatabaseUrl::Server(url) if url.password.is_some() && password_file.is_some() => {
+            Err(refused(Problem::Rule(TWO_PASSWORDS)))
+        }
+        DatabaseUrl::Server(url) => {
+            let tls = url.tls_mode.unwrap_or_else(|| TlsMode::default_for(&url.host));
+            let server = settings.server(&url, tls).ok_or_else(|| refused(Problem::Rule(NO_USER_IN_URL)))?;
+            Ok(DatabaseEngine::Server(server))
+        }
+    }
 }
 
 impl Config {

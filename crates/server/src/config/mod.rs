@@ -28,6 +28,7 @@ mod yaml;
 
 pub(crate) use database::{DatabaseConfig, DatabaseEngine, ServerDatabase, ServerKind, TlsMode};
 use database_settings::DatabaseSettings;
+pub(crate) use database_settings::named_database;
 pub(crate) use fault::ConfigFaults;
 use provenance::Source;
 pub(crate) use provenance::as_text;

@@ -3,6 +3,7 @@
 
 mod batches;
 mod content;
+mod copies;
 mod faults;
 mod opening;
 mod other_processes;
