@@ -1,7 +1,9 @@
 //! Keys among replicas: nobody encrypts with a key that another lacks.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::support::server::Server;
 on_each_server!(
     a_key_that_one_replica_lacks_encrypts_nothing,
     a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row,
+    a_replica_finishes_a_rotation_whose_leader_was_paused_and_that_one_writes_nothing_more,
 );
 
 fn a_key_that_one_replica_lacks_encrypts_nothing(shared: &Shared) {
@@ -56,6 +59,50 @@ fn a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row(sha
     let keys: Value = serde_json::from_str(&replicas[0].run(&["keys", "status", "--output", "json"])).unwrap();
     assert_eq!((&keys[0]["key"], &keys[0]["secrets"]), (&report["newest"], &Value::from(3)), "{keys}");
     assert_eq!(keys[1]["secrets"], 0, "{keys}");
+}
+
+fn a_replica_finishes_a_rotation_whose_leader_was_paused_and_that_one_writes_nothing_more(shared: &Shared) {
+    let replicas = [shared.replica(), shared.replica()];
+    let admin = shared.admin();
+    for number in 0..300 {
+        replicas[number % 2].put(SERVICES, &admin, &service(&format!("shop-{number}"), "s3cret")).expect(201);
+    }
+    let ring = shared.ring.path().join("data/keys");
+    let before = fs::read(&ring).unwrap();
+    let mut leader = shared.command_in(shared.ring.path(), &["keys", "rotate"]);
+    let mut leader = leader.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    within(Duration::from_secs(5), || fs::read(&ring).unwrap() != before);
+    for replica in &replicas {
+        hand_over(&ring, replica);
+    }
+    let mut log = BufReader::new(leader.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(log.any(|line| line.contains("moving rows of key")));
+    signal(&leader, "STOP");
+    assert_ne!(of_old_key(&replicas[0]), 0, "it was stopped too late");
+
+    within(Duration::from_secs(30), || {
+        thread::sleep(Duration::from_millis(500));
+        of_old_key(&replicas[0]) == 0
+    });
+
+    signal(&leader, "CONT");
+    assert_eq!(leader.wait().unwrap().code(), Some(1));
+    let last = log.last().unwrap();
+    assert!(last.contains("another process has taken over"), "{last}");
+    for number in [0, 150, 299] {
+        assert_eq!(password_at(&replicas[number % 2], &format!("shop-{number}"), &admin), "s3cret");
+    }
+}
+
+/// How many rows the older key of the two still has.
+fn of_old_key(replica: &Server) -> u64 {
+    let keys: Value = serde_json::from_str(&replica.run(&["keys", "status", "--output", "json"])).unwrap();
+    keys[1]["secrets"].as_u64().unwrap() + keys[1]["rows"].as_u64().unwrap()
+}
+
+fn signal(process: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.id().to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// Puts the ring in the place of a replica's, whole.

@@ -7,7 +7,7 @@ mod start;
 mod writes;
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -78,7 +78,13 @@ impl Shared {
     }
 
     fn run_in(&self, folder: &Path, arguments: &[&str]) -> Output {
-        command(folder, &self.settings).args(arguments).output().unwrap()
+        self.command_in(folder, arguments).output().unwrap()
+    }
+
+    fn command_in(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = command(folder, &self.settings);
+        command.args(arguments);
+        command
     }
 
     /// A new admin's token.

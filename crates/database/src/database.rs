@@ -50,6 +50,12 @@ pub(crate) trait Leases: Send + Sync {
     /// Takes a lease, if nobody has it.
     async fn take(&self, name: &'static str) -> Result<Option<Database>, StoreError>;
 
+    /// Says whether the last holder of a lease vanished.
+    async fn is_left_behind(&self, name: &'static str) -> Result<bool, StoreError>;
+
+    /// Makes the lease of this handle last on.
+    async fn keep(&self) -> Result<(), StoreError>;
+
     /// Gives the lease of this handle back.
     async fn give_back(&self) -> Result<(), StoreError>;
 }
@@ -63,7 +69,17 @@ impl Database {
         self.leases.take(name).await
     }
 
-    /// Gives the lease of this handle back, so that nobody waits for its end.
+    /// Says whether a job was left behind: its last holder vanished before it gave the lease back.
+    pub async fn is_left_behind(&self, name: &'static str) -> Result<bool, StoreError> {
+        self.leases.is_left_behind(name).await
+    }
+
+    /// Makes the lease of this handle last on, as each transaction does; fails once it is another's.
+    pub async fn keep_lease(&self) -> Result<(), StoreError> {
+        self.leases.keep().await
+    }
+
+    /// Gives the lease of this handle back, since the work is done: nobody takes it over, and nobody waits for its end.
     pub async fn give_back_lease(&self) -> Result<(), StoreError> {
         self.leases.give_back().await
     }
@@ -99,6 +115,14 @@ impl Leases for SqliteDatabase {
         Ok(Some(self.clone().into()))
     }
 
+    async fn is_left_behind(&self, _name: &'static str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn keep(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn give_back(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -108,6 +132,14 @@ impl Leases for SqliteDatabase {
 impl Leases for ServerDatabase {
     async fn take(&self, name: &'static str) -> Result<Option<Database>, StoreError> {
         Ok(self.take_lease(name).await?.map(Database::from))
+    }
+
+    async fn is_left_behind(&self, name: &'static str) -> Result<bool, StoreError> {
+        self.is_left_behind(name).await
+    }
+
+    async fn keep(&self) -> Result<(), StoreError> {
+        self.keep_lease().await
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod data_directory;
 mod first_admin;
 mod http_server;
 mod key_agreement;
+mod key_rotation;
 mod logging;
 mod open_connections;
 mod open_database;

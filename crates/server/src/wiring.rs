@@ -6,8 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use strongroom_database::Database;
 use strongroom_domain::{
-    AccessTokens, CatalogSettings, Clock, ConnectionTypes, KeyRotation, NameSettings, SecretWords, SecretsManager,
-    ServiceCatalog,
+    AccessTokens, CatalogSettings, Clock, ConnectionTypes, NameSettings, SecretWords, SecretsManager, ServiceCatalog,
 };
 use strongroom_secrets_managers::registry::{self, Parts};
 use strongroom_secrets_managers::{KeyRingFile, SharedKeyRing};
@@ -158,16 +157,4 @@ fn own_types(directory: &Path) -> std::io::Result<Vec<(String, String)>> {
         }
     }
     Ok(files)
-}
-
-impl Application {
-    /// What a rotation needs, over a database that may be written under a lease only.
-    pub(crate) fn rotation(&self, database: &Database) -> KeyRotation {
-        KeyRotation {
-            services: Arc::clone(&database.services),
-            principals: Arc::clone(&database.principals),
-            ciphertexts: Arc::clone(&database.ciphertexts),
-            signer: Arc::new(self.ring.clone()),
-        }
-    }
 }

@@ -52,6 +52,17 @@ impl Lease {
         Ok(token.map(|token| Self { name, holder, token, lasts }))
     }
 
+    /// Says whether the last holder of a lease vanished without giving it back.
+    pub(super) async fn is_left_behind(session: &mut Session, name: &str) -> sqlx::Result<bool> {
+        let sql = Sql::Each {
+            postgres: "SELECT 1 FROM leases WHERE name = $1 AND ends_at > 0
+                       AND ends_at <= CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+            mysql: "SELECT 1 FROM leases WHERE name = $1 AND ends_at > 0
+                    AND ends_at <= CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+        };
+        session.exists(sql, values![name]).await
+    }
+
     /// Makes the lease last on, and keeps others from taking it until the transaction ends; says whether it still was
     /// one's own. Whatever is written in the same transaction is written under the lease.
     pub(super) async fn hold(&self, session: &mut Session) -> sqlx::Result<bool> {
@@ -61,7 +72,7 @@ impl Lease {
         Ok(session.execute(sql, values).await? == 1)
     }
 
-    /// Gives the lease back, so that nobody has to wait for its end.
+    /// Gives the lease back: its work is done, and nobody has to wait for its end.
     pub(super) async fn give_back(&self, session: &mut Session) -> sqlx::Result<()> {
         let sql = "UPDATE leases SET ends_at = 0 WHERE name = $1 AND holder = $2 AND token = $3";
         session.execute(sql, values![self.name, self.holder, self.token]).await.map(drop)

@@ -33,7 +33,7 @@ use self::audit::AuditQueue;
 use self::changes::Follower;
 use self::errors::store_error;
 use self::leases::Lease;
-use self::session::{Pool, Sql, reading};
+use self::session::{Pool, Sql, reading, writing};
 use self::totals::Totals;
 use self::values::values;
 use crate::DatabaseHealth;
@@ -159,6 +159,16 @@ impl ServerDatabase {
     pub(crate) async fn take_lease(&self, name: &'static str) -> Result<Option<Self>, StoreError> {
         let lease = reading!(self, session => Lease::take(session, name, Uuid::new_v4(), JOB_LEASE))?;
         Ok(lease.map(|lease| Self { handle: Arc::clone(&self.handle), lease: Some(lease) }))
+    }
+
+    /// Says whether a lease ended without being given back.
+    pub(crate) async fn is_left_behind(&self, name: &'static str) -> Result<bool, StoreError> {
+        reading!(self, session => Lease::is_left_behind(session, name))
+    }
+
+    /// Makes the lease of this handle last on.
+    pub(crate) async fn keep_lease(&self) -> Result<(), StoreError> {
+        writing!(self, _session => async { Ok(()) })
     }
 
     /// Gives the lease of this handle back.

@@ -16,6 +16,7 @@ use crate::change_watch;
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::http_server;
+use crate::key_rotation;
 use crate::process_limits;
 use crate::system_clock::SystemClock;
 use crate::wiring::{Application, Purpose, assemble};
@@ -41,6 +42,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         () = http_server::serve(listener, api, &config.server, shutdown) => {}
         () = change_watch::watch(&application) => {}
+        () = key_rotation::take_over(&config, &application) => {}
     }
     application.agreement.leave(&application.database).await;
     tracing::info!("stopped");
