@@ -16,6 +16,7 @@ use crate::support::server::Server;
 on_each_server!(
     a_key_that_one_replica_lacks_encrypts_nothing,
     a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row,
+    a_ring_in_the_environment_is_read_only_and_rotated_by_whoever_sets_it,
     a_replica_finishes_a_rotation_whose_leader_was_paused_and_that_one_writes_nothing_more,
 );
 
@@ -59,6 +60,32 @@ fn a_rotation_waits_until_all_replicas_have_the_key_and_then_moves_every_row(sha
     let keys: Value = serde_json::from_str(&replicas[0].run(&["keys", "status", "--output", "json"])).unwrap();
     assert_eq!((&keys[0]["key"], &keys[0]["secrets"]), (&report["newest"], &Value::from(3)), "{keys}");
     assert_eq!(keys[1]["secrets"], 0, "{keys}");
+}
+
+fn a_ring_in_the_environment_is_read_only_and_rotated_by_whoever_sets_it(shared: &Shared) {
+    let old = fs::read_to_string(shared.ring.path().join("data/keys")).unwrap();
+    let with_old = shared.with_setting("STRONGROOM_KEY_RING", &old);
+    let mut replica = with_old.replica_in(TempDir::new().unwrap());
+    let admin = replica.admin();
+    replica.put(SERVICES, &admin, &service("shop", "s3cret")).expect(201);
+    let nothing_to_do = replica.command(&["keys", "rotate"]);
+    replica.terminate();
+    assert!(!replica.data().join("keys").exists());
+
+    let with_both = shared.with_setting("STRONGROOM_KEY_RING", &format!("{}\n{old}", key_of_another_ring()));
+    let replica = with_both.replica_in(TempDir::new().unwrap());
+    let rotated = replica.run(&["keys", "rotate"]);
+
+    assert!(nothing_to_do.status.success());
+    assert!(String::from_utf8_lossy(&nothing_to_do.stderr).contains("is read-only: put a new key first"));
+    assert!(rotated.contains("is no longer needed"), "{rotated}");
+    let with_new = shared.with_setting("STRONGROOM_KEY_RING", &only_the_first(&with_both));
+    assert_eq!(password_at(&with_new.replica_in(TempDir::new().unwrap()), "shop", &admin), "s3cret");
+}
+
+fn only_the_first(shared: &Shared) -> String {
+    let (_, ring) = shared.settings.iter().find(|(name, _)| name == "STRONGROOM_KEY_RING").unwrap();
+    ring.lines().next().unwrap().to_owned()
 }
 
 fn a_replica_finishes_a_rotation_whose_leader_was_paused_and_that_one_writes_nothing_more(shared: &Shared) {

@@ -65,6 +65,12 @@ impl Shared {
         shared
     }
 
+    /// The same database with one more setting.
+    fn with_setting(&self, name: &str, value: &str) -> Self {
+        let settings = [self.settings.clone(), vec![(name.to_owned(), value.to_owned())]].concat();
+        Self { settings, ring: TempDir::new().unwrap() }
+    }
+
     /// Starts a replica with the key ring of all.
     fn replica(&self) -> Server {
         let folder = TempDir::new().unwrap();

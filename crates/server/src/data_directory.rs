@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-/// The file of the key ring.
-const KEYS: &str = "keys";
+/// Files that we make: the key ring, unless it is elsewhere, and the first admin's token.
+const OURS: [&str; 2] = ["keys", ADMIN_TOKEN];
+
+/// The file of the first admin's token.
+const ADMIN_TOKEN: &str = "admin-token";
 
 /// The data directory.
 #[derive(Clone, Debug)]
@@ -34,14 +37,9 @@ impl DataDirectory {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// The key ring.
-    pub(crate) fn keys(&self) -> PathBuf {
-        self.path.join(KEYS)
-    }
-
     /// The first admin's token.
     pub(crate) fn admin_token(&self) -> PathBuf {
-        self.path.join("admin-token")
+        self.path.join(ADMIN_TOKEN)
     }
 
     /// Writes the first admin's token, alone on a line; a crash leaves the old file or the new one.
@@ -58,5 +56,5 @@ impl DataDirectory {
 /// Whether nothing would be taken from others by closing the directory to them.
 fn is_ours_or_empty(path: &Path) -> io::Result<bool> {
     let is_empty = fs::read_dir(path)?.next().is_none();
-    Ok(is_empty || path.join(KEYS).exists())
+    Ok(is_empty || OURS.iter().any(|file| path.join(file).exists()))
 }

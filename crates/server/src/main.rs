@@ -8,6 +8,7 @@ mod data_directory;
 mod first_admin;
 mod http_server;
 mod key_agreement;
+mod key_ring_source;
 mod key_rotation;
 mod logging;
 mod open_connections;

@@ -8,12 +8,13 @@ use strongroom_database::Database;
 use strongroom_domain::{
     AccessTokens, CatalogSettings, Clock, ConnectionTypes, NameSettings, SecretWords, SecretsManager, ServiceCatalog,
 };
+use strongroom_secrets_managers::SharedKeyRing;
 use strongroom_secrets_managers::registry::{self, Parts};
-use strongroom_secrets_managers::{KeyRingFile, SharedKeyRing};
 
 use crate::config::{Config, SecretsManagerKind};
 use crate::data_directory::DataDirectory;
 use crate::key_agreement::{KeyAgreement, encrypt_with_common_key};
+use crate::key_ring_source::KeyRingSource;
 use crate::system_clock::SystemClock;
 use crate::{first_admin, open_database};
 
@@ -46,13 +47,14 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
     );
     let directory = DataDirectory::prepare(&config.data_dir)?;
     let database = open_database::open(config, purpose).await?;
-    let ring = open_ring(config, &directory, &database).await?;
+    let source = KeyRingSource::of(&config.key_ring);
+    let ring = open_ring(config, &source, &database).await?;
     let agreement = KeyAgreement::new();
     match purpose {
         Purpose::Server => {
             agreement.renew(&ring, &database).await?;
             // Only now the others know which keys this one lacks; they may have used one of those before.
-            ensure_complete(&ring, &database, &directory).await?;
+            ensure_complete(&ring, &database, &source).await?;
         }
         Purpose::Command => drop(encrypt_with_common_key(&ring, &database.replicas.live().await?)),
     }
@@ -86,39 +88,36 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
 }
 
 /// The key ring; made only where nothing was ever encrypted, or a lost file would go unnoticed.
-async fn open_ring(config: &Config, directory: &DataDirectory, database: &Database) -> anyhow::Result<SharedKeyRing> {
-    let file = KeyRingFile::new(directory.keys());
-    if !file.exists() {
+async fn open_ring(config: &Config, source: &KeyRingSource, database: &Database) -> anyhow::Result<SharedKeyRing> {
+    if !source.exists() {
         let needed: Vec<_> = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id).collect();
         if !needed.is_empty() {
             bail!(
-                "the key ring {} is missing, and the database needs the keys {}; put the file back from your back-up",
-                directory.keys().display(),
+                "the key ring {source} is missing, and the database needs the keys {}; put the file back from your \
+                 back-up",
                 joined(&needed)
             );
         }
         ensure!(
             config.database.sqlite_path().is_some(),
-            "the key ring {} is missing; all replicas need the same one: make it once with `strongroom keys init`, and \
-             give the others a copy",
-            directory.keys().display()
+            "the key ring {source} is missing; all replicas need the same one: make it once with `strongroom keys init`, \
+             and give the others a copy"
         );
-        file.create_new(SystemClock.now()).context("the key ring cannot be made")?;
+        source.create()?;
     }
-    let ring = SharedKeyRing::load(file)?;
-    ensure_complete(&ring, database, directory).await?;
+    let ring = source.load()?;
+    ensure_complete(&ring, database, source).await?;
     Ok(ring)
 }
 
 /// Fails where a row needs a key that the ring lacks.
-async fn ensure_complete(ring: &SharedKeyRing, database: &Database, directory: &DataDirectory) -> anyhow::Result<()> {
+async fn ensure_complete(ring: &SharedKeyRing, database: &Database, source: &KeyRingSource) -> anyhow::Result<()> {
     let ring = ring.current();
     let needed = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
     let missing: Vec<_> = needed.filter(|id| !ring.contains(id)).collect();
     ensure!(
         missing.is_empty(),
-        "the key ring {} lacks the keys {}, which the database needs; put them back from your back-up",
-        directory.keys().display(),
+        "the key ring {source} lacks the keys {}, which the database needs; put them back from your back-up",
         joined(&missing)
     );
     Ok(())

@@ -19,6 +19,9 @@ const LONGEST_FILE: u64 = 1024 * 1024;
 /// The permission bits of group and others.
 const OTHERS_MAY: u32 = 0o077;
 
+/// The same for a mounted file: orchestrators give it to a group in which only the server is.
+const OTHERS_MAY_MOUNTED: u32 = 0o037;
+
 const HEADER: &str = "\
 # The key ring of Strongroom: one key a line. The first key encrypts and signs, all of them decrypt and verify.
 # Back this file up, apart from the database: without it the secrets in the database are lost.
@@ -28,6 +31,7 @@ const HEADER: &str = "\
 #[derive(Clone, Debug)]
 pub struct KeyRingFile {
     path: PathBuf,
+    refused_mode: u32,
 }
 
 /// Why a key ring's file cannot be used.
@@ -62,6 +66,14 @@ pub enum KeyRingFileError {
     },
 }
 
+impl KeyRingFileError {
+    /// Says whether the file may be read and not written.
+    pub fn is_read_only(&self) -> bool {
+        let Self::Io { action: "write", source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
 /// What changes when a file is edited or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
@@ -88,7 +100,12 @@ impl Fingerprint {
 impl KeyRingFile {
     /// The ring at a path; nothing is read yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), refused_mode: OTHERS_MAY }
+    }
+
+    /// The ring at a path that somebody else fills, such as a mounted secret; a group may read it. Nothing is read yet.
+    pub fn mounted(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), refused_mode: OTHERS_MAY_MOUNTED }
     }
 
     /// Where it is.
@@ -163,7 +180,7 @@ impl KeyRingFile {
             return Err(KeyRingFileError::NotARing(self.path.clone()));
         }
         let mode = metadata.permissions().mode() & 0o7777;
-        if mode & OTHERS_MAY == 0 {
+        if mode & self.refused_mode == 0 {
             return Ok(());
         }
         Err(KeyRingFileError::OpenToOthers { path: self.path.clone(), mode })
@@ -172,7 +189,7 @@ impl KeyRingFile {
     /// The file behind symbolic links, so that a replacement does not cut them.
     fn resolved(&self) -> Result<Self, KeyRingFileError> {
         let path = fs::canonicalize(&self.path).map_err(|source| self.unreadable(source))?;
-        Ok(Self { path })
+        Ok(Self { path, ..*self })
     }
 
     /// Waits until no other process is replacing the file.

@@ -60,6 +60,21 @@ fn a_ring_that_others_can_read_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_mounted_ring_may_be_read_by_its_group_and_by_nobody_else() {
+    let (directory, file) = ring_file();
+    let ids = file.create_new(NOON).unwrap().ids();
+    let mounted = KeyRingFile::mounted(directory.path().join("keys"));
+    let with_mode = |mode| fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+
+    with_mode(0o440);
+    assert_eq!(mounted.load().unwrap().ids(), ids);
+    for mode in [0o460, 0o444, 0o644] {
+        with_mode(mode);
+        assert!(matches!(mounted.load(), Err(KeyRingError::File(KeyRingFileError::OpenToOthers { .. }))), "{mode:o}");
+    }
+}
+
+#[test]
 fn a_missing_ring_is_told_from_an_unreadable_one() {
     let (directory, file) = ring_file();
 

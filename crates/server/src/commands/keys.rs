@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use serde_json::json;
-use strongroom_domain::{Clock, KeyId};
-use strongroom_secrets_managers::KeyRingFile;
+use strongroom_domain::KeyId;
 
 use super::output::{Progress, Table};
 use super::{actor, parts};
 use crate::cli::{KeysCommand, OutputFormat};
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
+use crate::key_ring_source::KeyRingSource;
 use crate::key_rotation::{self, Rotated, rows_of_older_keys};
-use crate::system_clock::SystemClock;
 use crate::wiring::Application;
 
 /// A running server notices a new key within this time; until then it may still write with the old one.
@@ -24,17 +22,17 @@ pub(super) async fn run(config: &Config, command: KeysCommand, output: OutputFor
     match command {
         KeysCommand::Init => init(config),
         KeysCommand::Status => status(&parts(config).await?, output).await,
-        KeysCommand::Rotate => rotate(&parts(config).await?, output).await,
+        KeysCommand::Rotate => rotate(&parts(config).await?, &KeyRingSource::of(&config.key_ring), output).await,
     }
 }
 
 /// Makes the key ring. Refused where there is one: what it encrypted would be lost.
 fn init(config: &Config) -> anyhow::Result<()> {
-    let directory = DataDirectory::prepare(&config.data_dir)?;
-    let file = KeyRingFile::new(directory.keys());
-    anyhow::ensure!(!file.exists(), "there is a key ring {}; it stays as it is", directory.keys().display());
-    file.create_new(SystemClock.now()).context("the key ring cannot be made")?;
-    println!("{} was made: give a copy to every replica, and keep one with your back-ups", directory.keys().display());
+    DataDirectory::prepare(&config.data_dir)?;
+    let source = KeyRingSource::of(&config.key_ring);
+    anyhow::ensure!(!source.exists(), "there is a key ring {source}; it stays as it is");
+    source.create()?;
+    println!("{source} was made: give a copy to every replica, and keep one with your back-ups");
     Ok(())
 }
 
@@ -57,18 +55,26 @@ async fn status(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
 }
 
 /// Adds a key, then moves every row to it. Stopped half-way, a replica goes on with it, or the next command.
-async fn rotate(parts: &Application, output: OutputFormat) -> anyhow::Result<()> {
+async fn rotate(parts: &Application, source: &KeyRingSource, output: OutputFormat) -> anyhow::Result<()> {
     let leased = key_rotation::take_lease(&parts.database).await?;
     if rows_of_older_keys(&parts.database, parts.ring.current().newest()).await?.is_empty() {
-        KeyRingFile::new(parts.directory.keys()).add_key(SystemClock.now()).context("no key was added")?;
-        parts.ring.reload_if_changed()?;
-        tokio::time::sleep(NOTICE).await;
+        add_key(parts, source).await?;
     }
     let mut progress = Progress::default();
     let told = |key: &KeyId, done, total| progress.tell(format!("moving rows of key {key}"), done, total);
     let rotated = key_rotation::lead(parts, &leased, actor(), told).await?;
     drop(progress);
     report(parts, output, &rotated)
+}
+
+async fn add_key(parts: &Application, source: &KeyRingSource) -> anyhow::Result<()> {
+    if !source.add_key()? {
+        eprintln!("the key ring {source} is read-only: put a new key first there yourself, then run this again");
+        return Ok(());
+    }
+    parts.ring.reload_if_changed()?;
+    tokio::time::sleep(NOTICE).await;
+    Ok(())
 }
 
 fn report(parts: &Application, output: OutputFormat, rotated: &Rotated) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ use crate::change_watch;
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::http_server;
+use crate::key_ring_source::KeyRingSource;
 use crate::key_rotation;
 use crate::process_limits;
 use crate::system_clock::SystemClock;
@@ -91,7 +92,7 @@ fn greet(config: &Config, application: &Application, address: SocketAddr) {
     let token = application.directory.admin_token();
     println!("Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  database          {}", config.database.engine);
-    println!("  key ring          {} ({} encrypts)", application.directory.keys().display(), ring.encrypting());
+    println!("  key ring          {} ({} encrypts)", KeyRingSource::of(&config.key_ring), ring.encrypting());
     println!("  secrets manager   {}", application.secrets.kind());
     println!("Type next, in another terminal:");
     let bearer = if token.exists() {

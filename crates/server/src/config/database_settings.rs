@@ -49,11 +49,6 @@ pub(super) fn user(value: &Value) -> Parsed<String> {
     text(value).map(|user| user.trim().to_owned())
 }
 
-/// A password, with any spaces it has.
-pub(super) fn password(value: &Value) -> Parsed<SecretValue> {
-    text(value).map(|password| SecretValue::new(password.to_owned()))
-}
-
 /// The database that the keys name together, or all that is wrong between them.
 pub(super) fn engine(config: &Config) -> Result<DatabaseEngine, Vec<Fault>> {
     match &config.database_settings.url {
@@ -66,7 +61,8 @@ pub(super) fn engine(config: &Config) -> Result<DatabaseEngine, Vec<Fault>> {
     }
 }
 
-fn in_data_dir(path: &Path, data_dir: &Path) -> PathBuf {
+/// A path in which a leading `<dataDir>` is the data directory.
+pub(super) fn in_data_dir(path: &Path, data_dir: &Path) -> PathBuf {
     path.strip_prefix(DATA_DIR_PLACEHOLDER).map_or_else(|_| path.to_owned(), |rest| data_dir.join(rest))
 }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::database_settings::in_data_dir;
 use super::database_url::DatabaseUrl;
 use super::fault::{ConfigFaults, Fault, Problem};
-use super::keys::{KEYS, Key, NAMED_PARAMETERS, OPENMETADATA_FERNET_KEY, PARAMETERS};
+use super::keys::{KEY_RING_FILE, KEY_RING_KEYS, KEYS, Key, NAMED_PARAMETERS, OPENMETADATA_FERNET_KEY, PARAMETERS};
 use super::provenance::Source;
 use super::sources::{CONFIG_VARIABLE, set_value};
 use super::suggestion::closest;
@@ -80,6 +81,7 @@ impl Draft {
 
     /// Checks what only several keys together can get wrong.
     pub(super) fn finish(mut self) -> Result<Config, ConfigFaults> {
+        self.settle_key_ring();
         self.settle_database();
         self.check_listener();
         self.warn_of_admin_port();
@@ -139,6 +141,18 @@ impl Draft {
                 self.config.warnings.push(warning);
             }
         }
+    }
+
+    fn settle_key_ring(&mut self) {
+        let is_given = |path| self.config.is_given(path);
+        if is_given(KEY_RING_FILE) && is_given(KEY_RING_KEYS) {
+            let problem = Problem::Beside(self.config.place(KEY_RING_FILE).to_owned());
+            self.faults.push(Fault::new(self.config.place(KEY_RING_KEYS), problem));
+        }
+        let ring = &mut self.config.key_ring;
+        let file = in_data_dir(&ring.file, &self.config.data_dir);
+        ring.is_mounted = file != self.config.data_dir.join("keys");
+        ring.file = file;
     }
 
     /// Only where each of the keys is right alone: what others say beside a wrong one means nothing yet.

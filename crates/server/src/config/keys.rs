@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::database::TlsMode;
 use super::database_url::database_url;
-use super::parse::{Parsed, boolean, choice, integer, seconds};
+use super::parse::{Parsed, boolean, choice, integer, seconds, secret};
 use super::provenance::SET;
 use super::{AuditSync, Config, LogFormat, database_settings, rules};
 
@@ -39,6 +39,12 @@ pub(super) struct NamedParameter {
     pub(super) meaning: &'static str,
 }
 
+/// Where the key ring is.
+pub(super) const KEY_RING_FILE: &str = "keyRing.file";
+
+/// The key ring itself.
+pub(super) const KEY_RING_KEYS: &str = "keyRing.keys";
+
 /// The free map of parameters of the secrets manager.
 pub(super) const PARAMETERS: &str = "secretsManagerConfiguration.parameters";
 
@@ -64,9 +70,27 @@ pub(super) const KEYS: &[Key] = &[
         variable: Some("STRONGROOM_DATA_DIR"),
         flag: Some("--data-dir"),
         default: "./data",
-        meaning: "The directory of everything Strongroom keeps: database, key ring, first admin's token.",
+        meaning: "The directory of what Strongroom keeps: database, key ring, first admin's token, unless told otherwise.",
         set: |config, value| put(&mut config.data_dir, rules::path(value)),
         show: |config| Some(path(&config.data_dir)),
+    },
+    Key {
+        path: KEY_RING_FILE,
+        variable: Some("STRONGROOM_KEY_RING_FILE"),
+        flag: None,
+        default: "<dataDir>/keys",
+        meaning: "The file of the key ring. Elsewhere than by default, such as a mounted secret: never made by Strongroom, and its group may read it.",
+        set: |config, value| put(&mut config.key_ring.file, rules::path(value)),
+        show: |config| Some(path(&config.key_ring.file)),
+    },
+    Key {
+        path: KEY_RING_KEYS,
+        variable: Some("STRONGROOM_KEY_RING"),
+        flag: None,
+        default: "",
+        meaning: "The key ring itself, as its file would hold it, instead of a file; `config show` tells only whether it is set.",
+        set: |config, value| put(&mut config.key_ring.keys, rules::key_ring(value).map(Some)),
+        show: |config| config.key_ring.keys.as_ref().map(|_| SET.to_owned()),
     },
     Key {
         path: "catalogVersion",
@@ -218,7 +242,7 @@ pub(super) const KEYS: &[Key] = &[
         flag: None,
         default: "",
         meaning: "Server databases: the user's password, where neither the url nor a file has it.",
-        set: |config, value| put(&mut config.database_settings.password, database_settings::password(value).map(Some)),
+        set: |config, value| put(&mut config.database_settings.password, secret(value).map(Some)),
         show: |config| config.database_server()?.password.as_ref().map(|_| SET.to_owned()),
     },
     Key {

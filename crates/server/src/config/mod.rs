@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
+use strongroom_domain::SecretValue;
 
 mod database;
 mod database_settings;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The version the handshake answers: three numbers with dots between.
     pub(crate) catalog_version: String,
+    /// Where the keys are that encrypt secrets.
+    pub(crate) key_ring: KeyRingConfig,
     /// The operator's own connection types.
     pub(crate) connection_types_dir: Option<PathBuf>,
     /// Further words that mark a key of a free map as secret.
@@ -146,6 +149,17 @@ impl SecretsManagerKind {
             Self::InMemory => "in-memory",
         }
     }
+}
+
+/// Where the key ring is. Its `Debug` shows no key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyRingConfig {
+    /// The file; the server makes it only in its data directory.
+    pub(crate) file: PathBuf,
+    /// Whether somebody else fills the file.
+    pub(crate) is_mounted: bool,
+    /// The ring itself, which then never changes.
+    pub(crate) keys: Option<SecretValue>,
 }
 
 /// How durable an audit entry is.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
+use strongroom_domain::SecretValue;
 
 use super::fault::Problem;
 use super::suggestion::closest;
@@ -39,6 +40,11 @@ pub(super) fn boolean(value: &Value) -> Parsed<bool> {
         other => other.as_bool(),
     };
     parsed.ok_or_else(|| wrong("true or false", value))
+}
+
+/// Text on one line that is never shown, with any spaces it has.
+pub(super) fn secret(value: &Value) -> Parsed<SecretValue> {
+    text(value).map(|secret| SecretValue::new(secret.to_owned()))
 }
 
 /// Text on one line.

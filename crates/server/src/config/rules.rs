@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde_json::Value;
+use strongroom_domain::SecretValue;
 use tracing_subscriber::EnvFilter;
 
 use super::SecretsManagerKind;
@@ -43,6 +44,14 @@ fn rule<T>(holds: bool, value: T, rule: &'static str) -> Parsed<T> {
 
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// A key ring, which is looked at more closely when it is loaded.
+pub(super) fn key_ring(value: &Value) -> Parsed<SecretValue> {
+    let ring = value.as_str().ok_or_else(|| wrong("text of one or more lines", value))?;
+    let is_key = |line: &str| line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+    let holds = ring.lines().map(str::trim).all(|line| line.starts_with('#') || is_key(line));
+    rule(holds, SecretValue::new(ring.to_owned()), "must have one key a line, as `strongroom keys init` writes them")
 }
 
 /// A name that goes into names of secrets, so it holds only what every store takes.

@@ -16,9 +16,10 @@ fn example_in_full() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The example for a database server, which takes all but a password in two places.
+/// The example for a database server, without the second places of a password and of the key ring.
 fn with_a_database_server(example: &str) -> String {
-    let lines = example.lines().filter(|line| !line.trim_start().starts_with("passwordFile:"));
+    let lines =
+        example.lines().filter(|line| !["passwordFile:", "keys:"].iter().any(|key| line.trim_start().starts_with(key)));
     let lines: Vec<_> = lines.collect();
     lines.join("\n").replace("url: sqlite:<dataDir>/strongroom.db", "url: postgres://db.example.com/strongroom")
 }

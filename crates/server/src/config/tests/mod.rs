@@ -51,6 +51,8 @@ fn without_any_source_every_key_has_its_default() {
     insta::assert_snapshot!(as_text(&config.provenance()), @r"
     clusterName = openmetadata                       default
     dataDir = ./data                                 default
+    keyRing.file = ./data/keys                       default
+    keyRing.keys = (not set)                         default
     catalogVersion = 2.0.6                           default
     connectionTypesDir = (not set)                   default
     secretFieldNames = []                            default
@@ -160,7 +162,7 @@ elasticsearch: {}
     port: is not a known key; did you mean `server.port`?
     cluster_name: is not a known key; did you mean `clusterName`?
     log: must be a mapping of keys, got text
-    elasticsearch: is not a known key; known here: `clusterName`, `dataDir`, `catalogVersion`, `connectionTypesDir`, `secretFieldNames`, `server`, `database`, `secretsManagerConfiguration`, `audit`, `log`, `cache`
+    elasticsearch: is not a known key; known here: `clusterName`, `dataDir`, `keyRing`, `catalogVersion`, `connectionTypesDir`, `secretFieldNames`, `server`, `database`, `secretsManagerConfiguration`, `audit`, `log`, `cache`
     clusterName: must be 1 to 64 letters, digits, `_` or `-`
     server.port: must be an integer from 0 to 65535, got text
     server.maxConnections: must be an integer from 1 to 65536, got one outside this range
@@ -375,4 +377,24 @@ fn values_as_json_name_key_value_source_and_meaning() {
     assert_eq!(json["value"], "openmetadata");
     assert_eq!(json["source"], "default");
     assert!(json["meaning"].is_string());
+}
+
+#[test]
+fn a_key_ring_in_the_environment_takes_no_file_beside_it_and_is_not_shown() {
+    let keys = ("STRONGROOM_KEY_RING", "# key\ncanary\n");
+
+    let config = from_environment(&[keys]).unwrap();
+    let faults = from_environment(&[keys, ("STRONGROOM_KEY_RING_FILE", "/run/keys")]).unwrap_err();
+
+    assert!(!format!("{config:?}").contains("canary") && !format!("{:?}", shown(&config)).contains("canary"));
+    assert_eq!(faults, "STRONGROOM_KEY_RING: must not be given beside STRONGROOM_KEY_RING_FILE; leave one of them");
+}
+
+#[test]
+fn a_key_ring_elsewhere_than_in_the_data_directory_is_filled_by_others() {
+    let ring = |file| from_environment(&[("STRONGROOM_DATA_DIR", "/d"), ("STRONGROOM_KEY_RING_FILE", file)]).unwrap();
+
+    assert!(!ring("<dataDir>/keys").key_ring.is_mounted);
+    assert!(ring("/run/secrets/keys").key_ring.is_mounted);
+    assert_eq!(ring("<dataDir>/keys").key_ring.file, PathBuf::from("/d/keys"));
 }
