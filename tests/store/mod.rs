@@ -34,6 +34,7 @@ mod leases;
 mod names;
 mod order;
 mod paging;
+mod plans;
 mod principals;
 mod races;
 mod rows;

@@ -17,7 +17,7 @@ END
         --skip-name-resolve &&
     exec "$MARIADBD" --no-defaults --datadir="$PWD/data" --port="$PORT" --bind-address=127.0.0.1 --socket=socket \
         --pid-file=pid --skip-networking=0 --skip-name-resolve --init-file="$PWD/users.sql" --max-connections=300 \
-        --innodb-flush-log-at-trx-commit=0 --innodb-fast-shutdown=2
+        --innodb-flush-log-at-trx-commit=0 --innodb-fast-shutdown=2 --userstat=1
 "#;
 
 static SERVER: OnceLock<DatabaseServer> = OnceLock::new();

@@ -65,6 +65,15 @@ impl Store {
         }
     }
 
+    /// What the server's own client prints for this SQL.
+    pub(crate) fn query(&self, sql: &str) -> String {
+        match &self.place {
+            Place::Folder(_) => unimplemented!("no test needs it"),
+            Place::Server(ServerKind::Postgres, address) => postgresql::query(address, sql),
+            Place::Server(ServerKind::MySql, address) => mariadb::query(address, sql),
+        }
+    }
+
     async fn open_at(place: Place) -> Self {
         match &place {
             Place::Folder(folder) => Self::of(open_sqlite(folder).into(), place),

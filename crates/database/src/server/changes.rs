@@ -138,6 +138,8 @@ impl Follower {
             }
             followed.last = Some(last.max(*number));
         }
+        // Nothing was ever changed: the first change will have the number 1.
+        followed.last = followed.last.or(Some(0));
         followed.lost_until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -169,7 +171,7 @@ impl ServerDatabase {
             numbers.push(self.understand(row, &mut changes).map_err(|error| super::store_error(&error))?);
         }
         // The newest one of the last look is asked for again: where it is gone, numbers are not what they were.
-        let went_back = look.last.is_some_and(|last| !numbers.contains(&last));
+        let went_back = look.last.is_some_and(|last| last > 0 && !numbers.contains(&last));
         let is_lost = self.handle.follower.saw(&numbers);
         if went_back {
             self.handle.follower.begin_anew();
@@ -244,6 +246,17 @@ mod tests {
         assert!(!follower.saw(&[1, 3, 4, 5]));
         assert!(follower.next_look().gaps.is_empty());
         assert_eq!(follower.next_look().last, Some(5));
+    }
+
+    #[test]
+    fn a_database_in_which_nothing_was_changed_yet_is_followed_too() {
+        let follower = Follower::default();
+
+        assert!(!follower.saw(&[]));
+        assert_eq!(follower.next_look().last, Some(0));
+
+        assert!(!follower.saw(&[2]));
+        assert_eq!(follower.next_look().gaps, [1]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `strongroom serve`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,27 +87,37 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Says where everything is and what to type next. Nothing secret is printed.
+/// Says where everything is and what to type next. Nothing secret is printed. Nobody may be reading: that stops no server.
 fn greet(config: &Config, application: &Application, address: SocketAddr) {
+    let _ = write_greeting(&mut std::io::stdout().lock(), config, application, address);
+}
+
+fn write_greeting(
+    out: &mut impl Write,
+    config: &Config,
+    application: &Application,
+    address: SocketAddr,
+) -> std::io::Result<()> {
     let ring = application.ring.current();
     let token = application.directory.admin_token();
-    println!("Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-    println!("  database          {}", config.database.engine);
-    println!("  key ring          {} ({} encrypts)", KeyRingSource::of(&config.key_ring), ring.encrypting());
-    println!("  secrets manager   {}", application.secrets.kind());
-    println!("Type next, in another terminal:");
+    writeln!(out, "Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  database          {}", config.database.engine)?;
+    writeln!(out, "  key ring          {} ({} encrypts)", KeyRingSource::of(&config.key_ring), ring.encrypting())?;
+    writeln!(out, "  secrets manager   {}", application.secrets.kind())?;
+    writeln!(out, "Type next, in another terminal:")?;
     let bearer = if token.exists() {
-        println!("  (the first admin's token is in {})", token.display());
+        writeln!(out, "  (the first admin's token is in {})", token.display())?;
         format!("$(cat {})", quoted(&absolute(&token)))
     } else {
         let program =
             std::env::current_exe().map_or_else(|_| "strongroom".to_owned(), |path| path.display().to_string());
         format!("$({} token create admin)", quoted(&program))
     };
-    println!(
+    writeln!(
+        out,
         "curl -H \"Authorization: Bearer {bearer}\" http://{}/api/v1/services/databaseServices",
         reachable(address)
-    );
+    )
 }
 
 fn absolute(path: &Path) -> String {

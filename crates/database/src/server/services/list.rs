@@ -2,11 +2,12 @@
 
 use strongroom_domain::{Family, Include, ListQuery, PageCursor, ServicePage, StoredService};
 
+use super::super::Handle;
 use super::super::rows::service_columns;
-use super::super::session::Session;
+use super::super::session::{Session, Sql};
 use super::super::totals::Totals;
 use super::super::values::{Value, values};
-use super::{grouped, with_ciphertexts};
+use super::{grouped, page, with_ciphertexts};
 
 /// Where a page begins, and which way it is read.
 struct Bound {
@@ -28,47 +29,58 @@ impl Bound {
 }
 
 /// The rows of a page: in all states, or those that are (or are not) deleted; forwards or backwards.
-fn rows_sql(all_states: bool, backwards: bool) -> &'static str {
+fn rows_sql(all_states: bool, backwards: bool) -> Sql {
     match (all_states, backwards) {
-        (true, false) => concat!(
-            with_ciphertexts!("(SELECT * FROM services WHERE family = $1 AND fqn > $2 ORDER BY fqn LIMIT $3)"),
-            " ORDER BY s.fqn"
+        (true, false) => {
+            page!("WHERE family = $1 AND fqn > $2 ORDER BY fqn LIMIT $3", "services_by_name", "ORDER BY s.fqn")
+        }
+        (true, true) => page!(
+            "WHERE family = $1 AND fqn < $2 ORDER BY fqn DESC LIMIT $3",
+            "services_by_name",
+            "ORDER BY s.fqn DESC"
         ),
-        (true, true) => concat!(
-            with_ciphertexts!("(SELECT * FROM services WHERE family = $1 AND fqn < $2 ORDER BY fqn DESC LIMIT $3)"),
-            " ORDER BY s.fqn DESC"
+        (false, false) => page!(
+            "WHERE family = $1 AND deleted = $2 AND fqn > $3 ORDER BY fqn LIMIT $4",
+            "services_by_state",
+            "ORDER BY s.fqn"
         ),
-        (false, false) => concat!(
-            with_ciphertexts!(
-                "(SELECT * FROM services WHERE family = $1 AND deleted = $2 AND fqn > $3 ORDER BY fqn LIMIT $4)"
-            ),
-            " ORDER BY s.fqn"
-        ),
-        (false, true) => concat!(
-            with_ciphertexts!(
-                "(SELECT * FROM services WHERE family = $1 AND deleted = $2 AND fqn < $3 ORDER BY fqn DESC LIMIT $4)"
-            ),
-            " ORDER BY s.fqn DESC"
+        (false, true) => page!(
+            "WHERE family = $1 AND deleted = $2 AND fqn < $3 ORDER BY fqn DESC LIMIT $4",
+            "services_by_state",
+            "ORDER BY s.fqn DESC"
         ),
     }
 }
 
-/// Whether anything lies on the side of the bound that the page does not read.
-fn others_sql(all_states: bool, backwards: bool) -> &'static str {
+macro_rules! next {
+    ($index:literal, $rows:literal) => {
+        Sql::Each {
+            postgres: concat!("SELECT id FROM services WHERE family = $1 AND ", $rows, " LIMIT 1"),
+            mysql: concat!(
+                "SELECT id FROM services FORCE INDEX (",
+                $index,
+                ") WHERE family = $1 AND ",
+                $rows,
+                " LIMIT 1"
+            ),
+        }
+    };
+}
+
+/// The row next to the bound on the side that the page does not read.
+fn others_sql(all_states: bool, backwards: bool) -> Sql {
     match (all_states, backwards) {
-        (true, false) => "SELECT id FROM services WHERE family = $1 AND fqn <= $2 LIMIT 1",
-        (true, true) => "SELECT id FROM services WHERE family = $1 AND fqn >= $2 LIMIT 1",
-        (false, false) => "SELECT id FROM services WHERE family = $1 AND deleted = $2 AND fqn <= $3 LIMIT 1",
-        (false, true) => "SELECT id FROM services WHERE family = $1 AND deleted = $2 AND fqn >= $3 LIMIT 1",
+        (true, false) => next!("services_by_name", "fqn <= $2 ORDER BY fqn DESC"),
+        (true, true) => next!("services_by_name", "fqn >= $2 ORDER BY fqn"),
+        (false, false) => next!("services_by_state", "deleted = $2 AND fqn <= $3 ORDER BY fqn DESC"),
+        (false, true) => next!("services_by_state", "deleted = $2 AND fqn >= $3 ORDER BY fqn"),
     }
 }
 
 /// Reads a page.
-pub(super) async fn page(
-    session: &mut Session,
-    query: &ListQuery,
-    totals: Option<&Totals>,
-) -> sqlx::Result<ServicePage> {
+pub(super) async fn page(session: &mut Session, query: &ListQuery, handle: &Handle) -> sqlx::Result<ServicePage> {
+    // What is remembered is believed only while the changes of others are followed.
+    let totals = handle.follower.is_following().then_some(&handle.totals);
     let total = total(session, query.family, query.include, totals).await?;
     if query.limit == 0 {
         return Ok(ServicePage { services: Vec::new(), total, has_before: false, has_after: false });

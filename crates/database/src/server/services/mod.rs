@@ -28,7 +28,31 @@ macro_rules! with_ciphertexts {
     };
 }
 
-use with_ciphertexts;
+/// The services of a page with their ciphertexts: `page!("WHERE … ORDER BY … LIMIT …", index, "ORDER BY …")`. Each server
+/// would read the whole table for some of its pages; `PostgreSQL` is kept from joining the ciphertexts of all services,
+/// `MySQL` from another index than the one in the order of the page.
+macro_rules! page {
+    ($rows:expr, $index:literal, $order:literal) => {
+        $crate::server::session::Sql::Each {
+            postgres: concat!(
+                "SELECT ",
+                service_columns!(),
+                ", c.path, c.version, c.ciphertext FROM (SELECT * FROM services ",
+                $rows,
+                ") s LEFT JOIN LATERAL (SELECT path, version, ciphertext FROM ciphertexts \
+                 WHERE owner_id = s.id AND owner_kind = 'service' OFFSET 0) c ON TRUE ",
+                $order
+            ),
+            mysql: concat!(
+                with_ciphertexts!(concat!("(SELECT * FROM services FORCE INDEX (", $index, ") ", $rows, ")")),
+                " ",
+                $order
+            ),
+        }
+    };
+}
+
+use {page, with_ciphertexts};
 
 #[async_trait]
 impl ServiceStore for ServerDatabase {
@@ -41,8 +65,7 @@ impl ServiceStore for ServerDatabase {
     }
 
     async fn list(&self, query: ListQuery) -> Result<ServicePage, StoreError> {
-        let totals = self.handle.follower.is_following().then_some(&self.handle.totals);
-        reading!(self, session => list::page(session, &query, totals))
+        reading!(self, session => list::page(session, &query, &self.handle))
     }
 
     async fn write(&self, write: ServiceWrite) -> Result<(), ServiceWriteError> {
@@ -129,7 +152,6 @@ async fn history(session: &mut Session, id: Uuid) -> sqlx::Result<Vec<VersionRow
 
 async fn scan(session: &mut Session, after: Option<Uuid>, limit: usize) -> sqlx::Result<Vec<StoredService>> {
     // No service has the id of all zeros.
-    let sql =
-        concat!(with_ciphertexts!("(SELECT * FROM services WHERE id > $1 ORDER BY id LIMIT $2)"), " ORDER BY s.id");
+    let sql = page!("WHERE id > $1 ORDER BY id LIMIT $2", "PRIMARY", "ORDER BY s.id");
     grouped(&session.query(sql, values![after.unwrap_or_default(), limit]).await?)
 }
