@@ -27,6 +27,7 @@ macro_rules! on_engine {
 }
 
 mod audit;
+mod cancelled;
 mod ciphertexts;
 mod copies;
 mod exactness;

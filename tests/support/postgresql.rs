@@ -12,15 +12,22 @@ const START: &str = r#"
     printf %s superuser >password
     "$INITDB" --pgdata data --username postgres --pwfile password --auth scram-sha-256 --encoding UTF8 --locale C \
         --no-sync &&
-    exec "$POSTGRES" -D data -p "$PORT" -h 127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=300
+    exec "$POSTGRES" -D data -p "$PORT" -h 127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
 "#;
+
+/// Nothing has to outlive the machine.
+const FAST: &str = "-c fsync=off";
 
 static SERVER: OnceLock<DatabaseServer> = OnceLock::new();
 
 /// A new and empty database, which belongs to an ordinary user. It sorts text as people do, not by bytes, as databases
 /// in the wild do.
 pub(crate) fn fresh_database() -> DatabaseAddress {
-    let server = SERVER.get_or_init(start);
+    new_database(SERVER.get_or_init(|| start(FAST)))
+}
+
+/// A new and empty database on this server.
+pub(crate) fn new_database(server: &DatabaseServer) -> DatabaseAddress {
     let address = DatabaseAddress::of_new_database(server);
     let locale = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'";
     let any = DatabaseAddress::of(server, "postgres");
@@ -49,9 +56,14 @@ fn psql(address: &DatabaseAddress) -> Command {
     psql
 }
 
-fn start() -> DatabaseServer {
+/// Starts a server of its own with further options.
+pub(crate) fn start(options: &str) -> DatabaseServer {
     let programs = [("INITDB", find_program("initdb", PACKAGE)), ("POSTGRES", find_program("postgres", PACKAGE))];
-    let server = DatabaseServer::start(START, &programs, "database system is ready to accept connections");
+    let server = DatabaseServer::start(
+        &format!("{START}{options}"),
+        &programs,
+        "database system is ready to accept connections",
+    );
     let user = DatabaseAddress::of(&server, "postgres");
     let superuser = DatabaseAddress { user: "postgres".to_owned(), password: "superuser".to_owned(), ..user.clone() };
     let password = user.password.replace('\'', "''");

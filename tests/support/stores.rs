@@ -56,6 +56,12 @@ impl Store {
         Self::open_at(self.place.clone()).await
     }
 
+    /// Opens the same database of a server once more, as a process that has one connection.
+    pub(crate) async fn open_again_with_one_connection(&self) -> Self {
+        let Place::Server(kind, address) = &self.place else { unimplemented!("no test needs it") };
+        Self::of(open_server(*kind, address, 1).await.into(), self.place.clone())
+    }
+
     /// Changes rows as somebody does who has the database's password.
     pub(crate) fn change_behind_our_back(&self, sql: &str) {
         match &self.place {
@@ -77,7 +83,7 @@ impl Store {
     async fn open_at(place: Place) -> Self {
         match &place {
             Place::Folder(folder) => Self::of(open_sqlite(folder).into(), place),
-            Place::Server(kind, address) => Self::of(open_server(*kind, address).await.into(), place),
+            Place::Server(kind, address) => Self::of(open_server(*kind, address, 8).await.into(), place),
         }
     }
 
@@ -106,12 +112,12 @@ fn open_sqlite(folder: &TempDir) -> SqliteDatabase {
 }
 
 /// Opens a database on a server and brings its schema up to date.
-async fn open_server(kind: ServerKind, address: &DatabaseAddress) -> ServerDatabase {
+async fn open_server(kind: ServerKind, address: &DatabaseAddress, max_connections: u32) -> ServerDatabase {
     let DatabaseAddress { host, port, name, user, password } = address;
     let database = ServerDatabase::connect(&ServerOptions {
         password: Some(SecretValue::new(password.clone())),
         tls: TlsMode::Disable,
-        max_connections: 8,
+        max_connections,
         // Generous, as above.
         answer_timeout: Duration::from_secs(30),
         ..ServerOptions::new(kind, host, *port, name, user)
