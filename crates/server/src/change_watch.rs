@@ -7,7 +7,7 @@ use strongroom_domain::Changes;
 use crate::wiring::Application;
 
 /// How often it looks.
-const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_millis(300);
 
 /// For how long after a look nothing older than it is answered: what others change is in force within this time, also
 /// where the looks fail or this process was paused.

@@ -68,6 +68,11 @@ class PostgreSql:
                 cursor.execute(f"CREATE TABLE {table} (id integer PRIMARY KEY, name text NOT NULL)")
                 cursor.execute(f"GRANT SELECT ON {table} TO {user}")
 
+    def give_to(self, user: str) -> None:
+        """Lets this user make tables."""
+        with self._connect(self.database).cursor() as cursor:
+            cursor.execute(f"GRANT CREATE ON SCHEMA public TO {user}")
+
     def close(self) -> None:
         """Stops the server and removes its data."""
         if hasattr(self, "process"):

@@ -28,12 +28,12 @@ def binary() -> Path:
 class Strongroom:
     """A running server with an empty data directory, and its command line."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
         self.data = self.directory / "data"
         self.log = self.directory / "log"
         # Nothing of this process's environment may decide what the server does.
-        self.environment = {"STRONGROOM_DATA_DIR": str(self.data), "LOG_LEVEL": "trace"}
+        self.environment = {"STRONGROOM_DATA_DIR": str(self.data), "LOG_LEVEL": "trace", **(settings or {})}
         self._start()
 
     def _start(self) -> None:
@@ -84,7 +84,7 @@ class Strongroom:
     def files_with(self, text: str) -> list[str]:
         """The files that contain this text: database, write-ahead log, log, everything the server wrote."""
         files = [path for path in self.directory.rglob("*") if path.is_file()]
-        assert self.data / "strongroom.db" in files
+        assert self.data / "strongroom.db" in files or "STRONGROOM_DATABASE_URL" in self.environment
         return [str(path.relative_to(self.directory)) for path in files if text.encode() in path.read_bytes()]
 
     def close(self) -> None:

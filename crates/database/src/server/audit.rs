@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::ServerDatabase;
 use super::errors::store_error;
-use super::session::{Pool, Session, reading};
+use super::pool::Pool;
+use super::session::{Session, reading};
 use super::values::{Row, Value, rows_of_placeholders, values};
 
 /// How many entries one statement takes at most.

@@ -35,7 +35,7 @@ const FIRST_LOOK: i64 = 500;
 /// How many changes are kept. Whoever is further behind forgets everything he remembers.
 const KEPT: i64 = 100_000;
 
-/// Every so many looks, older changes are deleted: at four looks a second, every ten seconds.
+/// Every so many looks, older changes are deleted: at three looks a second, about every twelve seconds.
 const LOOKS_BETWEEN_PRUNING: u64 = 40;
 
 /// So many at most, so that a look does not take long.

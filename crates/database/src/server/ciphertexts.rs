@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::ServerDatabase;
 use super::errors::Fault;
 use super::session::{Session, reading, writing};
-use super::values::{Value, rows_of_placeholders, values};
+use super::values::{Value, placeholders, rows_of_placeholders, values};
 
 const OWNER_KINDS: [OwnerKind; 2] = [OwnerKind::Service, OwnerKind::Probe];
 
@@ -83,9 +83,20 @@ async fn insert(session: &mut Session, sealed: &[SealedSecret]) -> sqlx::Result<
 }
 
 async fn delete_versions(session: &mut Session, secrets: &[StoredSecret]) -> sqlx::Result<()> {
-    for StoredSecret { id, version } in secrets {
-        let sql = "DELETE FROM ciphertexts WHERE owner_id = $1 AND owner_kind = $2 AND path = $3 AND version = $4";
-        session.execute(sql, values![id.owner_id, id.owner_kind.as_str(), &id.path, version.as_str()]).await?;
+    let owner = |secret: &StoredSecret| (secret.id.owner_id, secret.id.owner_kind);
+    for of_owner in secrets.chunk_by(|one, next| owner(one) == owner(next)) {
+        let Some((owner_id, kind)) = of_owner.first().map(owner) else { continue };
+        let mut values: Vec<Value<'_>> = values![owner_id, kind.as_str()].to_vec();
+        let mut places = Vec::with_capacity(of_owner.len());
+        for StoredSecret { id, version } in of_owner {
+            places.push(placeholders(values.len() + 1, 2));
+            values.extend_from_slice(values![&id.path, version.as_str()]);
+        }
+        let sql = format!(
+            "DELETE FROM ciphertexts WHERE owner_id = $1 AND owner_kind = $2 AND (path, version) IN ({})",
+            places.join(", ")
+        );
+        session.execute(sql, &values).await?;
     }
     Ok(())
 }

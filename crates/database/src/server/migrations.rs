@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::errors::{is_made_already, store_error};
 use super::leases::{self, Lease};
-use super::session::{Pool, Session, Sql};
+use super::pool::Pool;
+use super::session::{Session, Sql};
 use super::values::values;
 
 struct Migration {

@@ -8,6 +8,7 @@ mod errors;
 mod key_usage;
 mod leases;
 mod migrations;
+mod pool;
 mod principals;
 mod replicas;
 mod rows;
@@ -24,8 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use strongroom_domain::{SecretValue, StoreError};
 use uuid::Uuid;
 
@@ -33,7 +35,8 @@ use self::audit::AuditQueue;
 use self::changes::Follower;
 use self::errors::store_error;
 use self::leases::Lease;
-use self::session::{Pool, Sql, reading, writing};
+use self::pool::{Connector, Pool, pool};
+use self::session::{Sql, reading, writing};
 use self::totals::Totals;
 use self::values::values;
 use crate::DatabaseHealth;
@@ -105,7 +108,10 @@ impl ServerOptions {
     }
 }
 
-/// How long the pool keeps an idle connection to `MySQL`.
+/// How long the pool keeps an idle connection to `PostgreSQL`.
+const POSTGRES_IDLES: Duration = Duration::from_mins(10);
+
+/// How long it keeps one to `MySQL`, which ends what idles for a minute.
 const MYSQL_IDLES: Duration = Duration::from_secs(20);
 
 /// How long a job's lease lasts after its last write: whoever vanished keeps the others waiting for as long.
@@ -130,9 +136,16 @@ struct Handle {
 impl ServerDatabase {
     /// Prepares connections; makes none yet. Must be called within a runtime.
     pub fn connect(options: &ServerOptions) -> Self {
+        let (timeout, max_connections) = (options.answer_timeout, options.max_connections);
         let pool = match options.kind {
-            ServerKind::Postgres => Pool::Postgres(postgres_pool(options)),
-            ServerKind::MySql => Pool::MySql(mysql_pool(options)),
+            ServerKind::Postgres => {
+                let connector = Connector { options: postgres_options(options), idles: POSTGRES_IDLES, timeout };
+                Pool::Postgres(pool(connector, max_connections))
+            }
+            ServerKind::MySql => {
+                let connector = Connector { options: mysql_options(options), idles: MYSQL_IDLES, timeout };
+                Pool::MySql(pool(connector, max_connections))
+            }
         };
         let audit = AuditQueue::start(pool.clone());
         let answer_timeout = options.answer_timeout;
@@ -193,7 +206,7 @@ impl DatabaseHealth for ServerDatabase {
     }
 }
 
-fn postgres_pool(options: &ServerOptions) -> sqlx::PgPool {
+fn postgres_options(options: &ServerOptions) -> PgConnectOptions {
     let mut connect = PgConnectOptions::new_without_pgpass()
         .host(&options.host)
         .port(options.port)
@@ -221,14 +234,11 @@ fn postgres_pool(options: &ServerOptions) -> sqlx::PgPool {
     if let Some(file) = &options.ca_file {
         connect = connect.ssl_root_cert(file);
     }
-    PgPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.answer_timeout)
-        .test_before_acquire(false)
-        .connect_lazy_with(connect)
+    // Slow statements are cut off; none needs to be logged.
+    connect.disable_statement_logging()
 }
 
-fn mysql_pool(options: &ServerOptions) -> sqlx::MySqlPool {
+fn mysql_options(options: &ServerOptions) -> MySqlConnectOptions {
     let mut connect = MySqlConnectOptions::new()
         .host(&options.host)
         .port(options.port)
@@ -248,27 +258,5 @@ fn mysql_pool(options: &ServerOptions) -> sqlx::MySqlPool {
     if let Some(file) = &options.ca_file {
         connect = connect.ssl_ca(file);
     }
-    MySqlPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.answer_timeout)
-        .test_before_acquire(false)
-        .idle_timeout(MYSQL_IDLES)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // Read committed, as PostgreSQL; and what does not fit is an error, never cut off.
-                for statement in [
-                    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-                    "SET SESSION innodb_lock_wait_timeout = 1",
-                    // A transaction that its replica forgot ends by itself: longer than the pool keeps idle connections.
-                    "SET SESSION wait_timeout = 60",
-                ] {
-                    sqlx::query(statement).execute(&mut *connection).await?;
-                }
-                // Sooner, where the server knows it: only MariaDB does.
-                let _ = sqlx::query("SET SESSION idle_transaction_timeout = 10").execute(&mut *connection).await;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(connect)
+    connect.disable_statement_logging()
 }

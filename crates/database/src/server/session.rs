@@ -3,43 +3,22 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Database, MySql, MySqlPool, PgPool, Postgres, SqlSafeStr};
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, MySqlConnection, PgConnection, SqlSafeStr};
 use strongroom_domain::StoreError;
 
 use super::ServerDatabase;
+use super::pool::{Connector, Hold, Pool};
 use super::values::{Row, Value, bind_mysql, bind_postgres};
 
 /// How often a transaction is run again because others stood in its way.
 pub(super) const REPEATS: u32 = 5;
 
-/// The connections to one server.
-#[derive(Clone)]
-pub(super) enum Pool {
-    Postgres(PgPool),
-    MySql(MySqlPool),
-}
-
-/// A connection, within a transaction or not. One that is dropped in the midst of something is closed: in the pool, its
-/// open transaction would swallow what others write through it.
+/// A connection, within a transaction or not. One that is dropped in the midst of something is closed.
 pub(super) enum Session {
-    Postgres(Hold<Postgres>),
-    MySql(Hold<MySql>),
-}
-
-/// A connection of the pool, and whether it can go back there.
-pub(super) struct Hold<DB: Database> {
-    connection: PoolConnection<DB>,
-    is_in_transaction: bool,
-    is_at_work: bool,
-}
-
-impl<DB: Database> Drop for Hold<DB> {
-    fn drop(&mut self) {
-        if self.is_in_transaction || self.is_at_work {
-            self.connection.close_on_drop();
-        }
-    }
+    Postgres(Hold<Connector<PgConnectOptions>, PgConnection>),
+    MySql(Hold<Connector<MySqlConnectOptions>, MySqlConnection>),
 }
 
 /// A statement with the placeholders `$1`, `$2`, …: each once, in their order.
@@ -95,8 +74,8 @@ impl Pool {
     /// A connection for single statements.
     pub(super) async fn acquire(&self) -> sqlx::Result<Session> {
         Ok(match self {
-            Self::Postgres(pool) => Session::Postgres(Hold::new(pool.acquire().await?)),
-            Self::MySql(pool) => Session::MySql(Hold::new(pool.acquire().await?)),
+            Self::Postgres(pool) => Session::Postgres(Hold::take(pool).await?),
+            Self::MySql(pool) => Session::MySql(Hold::take(pool).await?),
         })
     }
 
@@ -109,36 +88,18 @@ impl Pool {
     }
 }
 
-impl<DB: Database> Hold<DB> {
-    fn new(connection: PoolConnection<DB>) -> Self {
-        Self { connection, is_in_transaction: false, is_at_work: false }
-    }
-
-    /// The connection, which is at work until [`Hold::done`] says otherwise.
-    fn connection(&mut self) -> &mut DB::Connection {
-        self.is_at_work = true;
-        &mut self.connection
-    }
-
-    /// Takes the outcome of a statement: the server has answered, well or badly.
-    fn done<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
-        self.is_at_work = !matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_)));
-        outcome
-    }
-}
-
 impl Session {
     /// Runs a statement; says how many rows it met.
     pub(super) async fn execute(&mut self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<u64> {
         match self {
             Self::Postgres(hold) => {
                 let query = bind_postgres(sqlx::query(sql.into().for_postgres()), values);
-                let outcome = query.execute(hold.connection()).await;
+                let outcome = query.execute(hold.connection()?).await;
                 Ok(hold.done(outcome)?.rows_affected())
             }
             Self::MySql(hold) => {
                 let query = bind_mysql(sqlx::query(sql.into().for_mysql()), values);
-                let outcome = query.execute(hold.connection()).await;
+                let outcome = query.execute(hold.connection()?).await;
                 Ok(hold.done(outcome)?.rows_affected())
             }
         }
@@ -149,12 +110,12 @@ impl Session {
         match self {
             Self::Postgres(hold) => {
                 let query = bind_postgres(sqlx::query(sql.into().for_postgres()), values);
-                let outcome = query.fetch_all(hold.connection()).await;
+                let outcome = query.fetch_all(hold.connection()?).await;
                 Ok(hold.done(outcome)?.into_iter().map(Row::Postgres).collect())
             }
             Self::MySql(hold) => {
                 let query = bind_mysql(sqlx::query(sql.into().for_mysql()), values);
-                let outcome = query.fetch_all(hold.connection()).await;
+                let outcome = query.fetch_all(hold.connection()?).await;
                 Ok(hold.done(outcome)?.into_iter().map(Row::MySql).collect())
             }
         }
@@ -174,11 +135,11 @@ impl Session {
     pub(super) async fn run_script(&mut self, script: &'static str) -> sqlx::Result<()> {
         match self {
             Self::Postgres(hold) => {
-                let outcome = sqlx::raw_sql(script).execute(hold.connection()).await;
+                let outcome = sqlx::raw_sql(script).execute(hold.connection()?).await;
                 hold.done(outcome).map(drop)
             }
             Self::MySql(hold) => {
-                let outcome = sqlx::raw_sql(script).execute(hold.connection()).await;
+                let outcome = sqlx::raw_sql(script).execute(hold.connection()?).await;
                 hold.done(outcome).map(drop)
             }
         }

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use strongroom_domain::StoreError;
 
 use super::ServerDatabase;
-use super::session::{Pool, Session, reading, writing};
+use super::pool::Pool;
+use super::session::{Session, reading, writing};
 use super::values::{self, Value, rows_of_placeholders, values};
 use crate::copy::{Cell, Kind, Row, Table, TableAccess};
 
