@@ -2,6 +2,7 @@
 
 pub(crate) mod database_server;
 mod failing_manager;
+pub(crate) mod fixtures;
 pub(crate) mod mariadb;
 pub(crate) mod postgresql;
 pub(crate) mod server;
