@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{database, refusal, within};
+use crate::support::fixtures::fixture;
 use crate::support::server::{DATABASES, Server, binary, mysql};
 
 /// Services that nobody writes to during a rotation.
@@ -198,4 +199,14 @@ fn many_rows_that_are_not_believed_do_not_hide_the_others_from_a_rotation() {
     let keys = status(&server);
     assert!(keys[1]["secrets"] == spoiled && keys[1]["rows"] == spoiled, "{keys:?}");
     assert_eq!(keys[0]["secrets"], QUIET - spoiled);
+}
+
+#[test]
+fn a_ring_that_the_server_does_not_follow_is_not_rotated_beside_it() {
+    let ring = std::fs::read_to_string(fixture("sqlite-schema-4").join("keys")).unwrap();
+    let server = Server::start_with(&[("STRONGROOM_KEY_RING", &ring)]);
+
+    let line = refusal(&server.command(&["keys", "rotate"]));
+
+    assert!(line.contains("stop the server first"), "{line}");
 }

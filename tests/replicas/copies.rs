@@ -6,8 +6,11 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{SERVICES, Shared, copy_ring, on_each_server, password_at, service};
+use crate::support::fixtures::fixture;
+use crate::support::postgresql;
 use crate::support::server::{Server, command};
 
 on_each_server!(
@@ -95,4 +98,21 @@ fn a_copy_is_refused_while_the_source_is_served(shared: &Shared) {
     let text = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{text}");
     assert!(text.contains("stop its server"), "{text}");
+}
+
+#[test]
+fn a_copy_that_is_refused_leaves_the_schema_to_the_servers_of_the_older_version() {
+    let address = postgresql::fresh_database();
+    postgresql::load(&address, &fixture("postgres-schema-5").join("dump.sql"));
+    let in_a_year = "CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT) + 31536000000";
+    postgresql::query(&address, &format!("INSERT INTO replicas VALUES (gen_random_uuid(), '[]', 'k', {in_a_year})"));
+    let shared = Shared::on("postgres", &address);
+    let folder = TempDir::new().unwrap();
+
+    let to = format!("sqlite:{}", folder.path().join("copy.db").display());
+    let refused = shared.run_in(folder.path(), &["database", "copy", "--to", &to]);
+
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(text.contains("1 servers run on the database"), "{text}");
+    assert_eq!(postgresql::query(&address, "SELECT max(number) FROM schema_migrations").trim(), "5");
 }

@@ -76,8 +76,8 @@ fn a_ring_in_the_environment_is_read_only_and_rotated_by_whoever_sets_it(shared:
     let replica = with_both.replica_in(TempDir::new().unwrap());
     let rotated = replica.run(&["keys", "rotate"]);
 
-    assert!(nothing_to_do.status.success());
-    assert!(String::from_utf8_lossy(&nothing_to_do.stderr).contains("is read-only: put a new key first"));
+    assert_eq!(nothing_to_do.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nothing_to_do.stderr).contains("put a new key first"));
     assert!(rotated.contains("is no longer needed"), "{rotated}");
     let with_new = shared.with_setting("STRONGROOM_KEY_RING", &only_the_first(&with_both));
     assert_eq!(password_at(&with_new.replica_in(TempDir::new().unwrap()), "shop", &admin), "s3cret");
@@ -119,6 +119,30 @@ fn a_replica_finishes_a_rotation_whose_leader_was_paused_and_that_one_writes_not
     for number in [0, 150, 299] {
         assert_eq!(password_at(&replicas[number % 2], &format!("shop-{number}"), &admin), "s3cret");
     }
+}
+
+#[test]
+fn a_rotation_that_was_killed_before_all_had_the_key_goes_on_when_they_have_it() {
+    let shared = Shared::postgresql();
+    let replicas = [shared.replica(), shared.replica()];
+    let admin = shared.admin();
+    replicas[0].put(SERVICES, &admin, &service("shop", "s3cret")).expect(201);
+    let (ring, before) = (replicas[0].data().join("keys"), fs::read(replicas[0].data().join("keys")).unwrap());
+    let mut command = shared.command_in(replicas[0].directory.path(), &["keys", "rotate"]);
+    let mut command = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    within(Duration::from_secs(5), || fs::read(&ring).unwrap() != before);
+    command.kill().unwrap();
+    command.wait().unwrap();
+    let untouched = of_old_key(&replicas[0]);
+
+    hand_over(&ring, &replicas[1]);
+
+    assert_ne!(untouched, 0);
+    within(Duration::from_secs(40), || {
+        thread::sleep(Duration::from_millis(500));
+        of_old_key(&replicas[0]) == 0
+    });
+    assert_eq!(password_at(&replicas[1], "shop", &admin), "s3cret");
 }
 
 /// How many rows the older key of the two still has.

@@ -253,3 +253,18 @@ async fn a_database_on_which_a_server_runs_is_refused() {
     assert!(matches!(from_served, Err(CopyError::InUse { end: "source" })), "{from_served:?}");
     assert!(matches!(to_served, Err(CopyError::InUse { end: "target" })), "{to_served:?}");
 }
+
+/// The copy knows the columns of SQLite (a test inside the crate says so): the servers must have no other ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_servers_have_belongs_to_one_installation() {
+    let of_sqlite = Store::open(Engine::Sqlite).await.columns();
+    let of_servers = ["changes.", "known_names.", "leases.", "replicas."];
+
+    for engine in [Engine::PostgreSql, Engine::MariaDb] {
+        let mut columns = Store::open(engine).await.columns();
+        columns.retain(|column| !of_servers.iter().any(|table| column.starts_with(table)));
+        let of_sqlite_alone =
+            |column: &&String| !column.starts_with("service_totals.") && *column != "schema_migrations.applied_at";
+        assert_eq!(columns, of_sqlite.iter().filter(of_sqlite_alone).cloned().collect(), "{engine:?}");
+    }
+}

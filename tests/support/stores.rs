@@ -1,5 +1,7 @@
 //! A fresh database of each engine, seen through the traits of the domain.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +82,19 @@ impl Store {
         }
     }
 
+    /// All columns there are, as `table.column`.
+    pub(crate) fn columns(&self) -> BTreeSet<String> {
+        let of_server = |schema: &str| {
+            let columns = "SELECT concat(table_name, '.', column_name) FROM information_schema.columns";
+            self.query(&format!("{columns} WHERE table_schema = {schema}")).lines().map(str::to_owned).collect()
+        };
+        match &self.place {
+            Place::Folder(folder) => columns_of_file(&file(folder)),
+            Place::Server(ServerKind::Postgres, _) => of_server("current_schema()"),
+            Place::Server(ServerKind::MySql, _) => of_server("database()"),
+        }
+    }
+
     async fn open_at(place: Place) -> Self {
         match &place {
             Place::Folder(folder) => Self::of(open_sqlite(folder).into(), place),
@@ -98,6 +113,12 @@ impl Store {
             place,
         }
     }
+}
+
+fn columns_of_file(path: &Path) -> BTreeSet<String> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'";
+    connection.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
 fn file(folder: &TempDir) -> std::path::PathBuf {

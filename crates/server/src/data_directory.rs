@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-/// Files that we make: the key ring, unless it is elsewhere, and the first admin's token.
-const OURS: [&str; 2] = ["keys", ADMIN_TOKEN];
+/// Files that we make, unless they are elsewhere.
+const OURS: [&str; 3] = ["keys", "strongroom.db", ADMIN_TOKEN];
 
 /// The file of the first admin's token.
 const ADMIN_TOKEN: &str = "admin-token";

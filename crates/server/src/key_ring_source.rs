@@ -65,9 +65,10 @@ impl KeyRingSource {
         }
     }
 
-    /// Puts a new key first; says no where the ring is read-only.
+    /// Puts a new key first; says no where the ring is read-only. A mounted one is, also where its file could be written:
+    /// whoever fills it would fill it again, without the new key.
     pub(crate) fn add_key(&self) -> anyhow::Result<bool> {
-        let (Self::File(file) | Self::Mounted(file)) = self else { return Ok(false) };
+        let Self::File(file) = self else { return Ok(false) };
         match file.add_key(SystemClock.now()) {
             Ok(_) => Ok(true),
             Err(KeyRingError::File(error)) if error.is_read_only() => Ok(false),

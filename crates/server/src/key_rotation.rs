@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use strongroom_database::Database;
 use strongroom_domain::{AuditAction, AuditEntry, Clock, KeyId, KeyRotation, KeyUsage, Origin, SecretsManager};
-use strongroom_secrets_managers::EncryptedDatabase;
+use strongroom_secrets_managers::{EncryptedDatabase, SharedKeyRing};
 
 use crate::config::Config;
+use crate::key_ring_source::KeyRingSource;
 use crate::open_database;
 use crate::system_clock::SystemClock;
-use crate::wiring::{Application, Purpose};
+use crate::wiring::Purpose;
 
 /// The name of the lease.
 const LEASE: &str = "key-rotation";
@@ -54,19 +55,29 @@ pub(crate) async fn take_lease(database: &Database) -> anyhow::Result<Database> 
     }
 }
 
-/// Moves all rows of older keys to the newest of this process's ring, and gives the lease back. Where it fails, the lease
-/// is left behind, and a replica goes on.
+/// Moves all rows of older keys to the newest one of a ring that nobody else sets, and gives the lease back. Where it
+/// fails, the lease is left behind, and a replica goes on.
 pub(crate) async fn lead(
-    application: &Application,
     leased: &Database,
+    ring: &SharedKeyRing,
     (actor, origin): (&str, &Origin),
-    told: impl FnMut(&KeyId, u64, u64),
+    mut told: impl FnMut(&KeyId, u64, u64),
 ) -> anyhow::Result<Rotated> {
-    let newest = application.ring.current().newest().clone();
-    wait_for_replicas(leased, &newest).await?;
-    application.ring.current().encrypt_with(&newest);
-    let rewritten = move_rows(application, leased, &newest, told).await?;
-    leased.audit.record(entry(&newest, actor, origin)).await?;
+    let newest = ring.current().newest().clone();
+    let mut rewritten = 0;
+    loop {
+        wait_for_replicas(leased, &newest).await?;
+        ring.current().encrypt_with(&newest);
+        let moved = move_rows(leased, ring, &newest, &mut told).await?;
+        rewritten += moved;
+        // Once more: a replica without the key may have come meanwhile, and all then encrypted with an older one.
+        if moved == 0 {
+            break;
+        }
+    }
+    if rewritten > 0 {
+        leased.audit.record(entry(&newest, actor, origin)).await?;
+    }
     let left = rows_of_older_keys(leased, &newest).await?;
     leased.give_back_lease().await?;
     Ok(Rotated { newest, rewritten, left })
@@ -79,12 +90,12 @@ pub(crate) async fn rows_of_older_keys(database: &Database, newest: &KeyId) -> a
 }
 
 /// Goes on with rotations that were left behind, until it is dropped.
-pub(crate) async fn take_over(config: &Config, application: &Application) {
+pub(crate) async fn take_over(config: &Config, database: &Database) {
     loop {
         tokio::time::sleep(LOOK_FOR_WORK).await;
-        match application.database.is_left_behind(LEASE).await {
+        match database.is_left_behind(LEASE).await {
             Ok(true) => {
-                if let Err(error) = go_on(config, application).await {
+                if let Err(error) = go_on(config).await {
                     tracing::warn!(error = format!("{error:#}"), "the rotation of keys is not done; it is tried again");
                 }
             }
@@ -95,16 +106,30 @@ pub(crate) async fn take_over(config: &Config, application: &Application) {
     }
 }
 
-async fn go_on(config: &Config, application: &Application) -> anyhow::Result<()> {
-    // With connections of its own: it waits longer for an answer than a request does.
+async fn go_on(config: &Config) -> anyhow::Result<()> {
+    // With connections and a ring of its own: it waits longer for an answer than a request does, and which key encrypts
+    // is not to change meanwhile.
     let database = open_database::open(config, Purpose::Command).await?;
+    let ring = KeyRingSource::of(&config.key_ring).load()?;
+    if let Some(key) = lacking_key(&database, &ring).await? {
+        tracing::debug!(key.id = %key, "this server lacks a key, and leaves the rotation of keys to others");
+        return Ok(());
+    }
     let Some(leased) = database.under_lease(LEASE).await? else { return Ok(()) };
     tracing::info!("this server goes on with a rotation of keys that was left behind");
     let told = |key: &KeyId, done, total| tracing::debug!(key.id = %key, done, total, "rows move to the newest key");
-    let rotated = lead(application, &leased, (ACTOR, &Origin::default()), told).await?;
+    let rotated = lead(&leased, &ring, (ACTOR, &Origin::default()), told).await?;
     let left: u64 = rotated.left.iter().map(|usage| usage.secrets + usage.rows).sum();
     tracing::info!(key.id = %rotated.newest, rewritten = rotated.rewritten, left, "the rotation of keys is done");
     Ok(())
+}
+
+/// A key that a row or another replica has, and this ring has not: it may be the one that the rotation is about.
+async fn lacking_key(database: &Database, ring: &SharedKeyRing) -> anyhow::Result<Option<KeyId>> {
+    let used = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
+    let of_others = database.replicas.live().await?.into_iter().flat_map(|replica| replica.keys);
+    let ring = ring.current();
+    Ok(used.chain(of_others).find(|key| !ring.contains(key)))
 }
 
 /// Only when all replicas encrypt with the new key, no row of the old one comes after those that were moved.
@@ -122,8 +147,8 @@ async fn wait_for_replicas(leased: &Database, newest: &KeyId) -> anyhow::Result<
         }
         ensure!(
             Instant::now() < give_up,
-            "{lacking} of {} replicas lack the key {newest}: give them a copy of the key ring; they then go on by \
-             themselves, or run this again",
+            "{lacking} of {} replicas lack the key {newest}: give them a copy of the key ring, and run this again (where a \
+             replica has the key already, it goes on by itself as soon as all have it)",
             live.len()
         );
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -131,18 +156,18 @@ async fn wait_for_replicas(leased: &Database, newest: &KeyId) -> anyhow::Result<
 }
 
 async fn move_rows(
-    application: &Application,
     leased: &Database,
+    ring: &SharedKeyRing,
     newest: &KeyId,
-    mut told: impl FnMut(&KeyId, u64, u64),
+    told: &mut impl FnMut(&KeyId, u64, u64),
 ) -> anyhow::Result<u64> {
-    let encrypted = EncryptedDatabase::new(Arc::clone(&leased.ciphertexts), application.ring.clone());
+    let encrypted = EncryptedDatabase::new(Arc::clone(&leased.ciphertexts), ring.clone());
     let sealer = encrypted.sealer().context("the encrypted database seals")?;
     let rotation = KeyRotation {
         services: Arc::clone(&leased.services),
         principals: Arc::clone(&leased.principals),
         ciphertexts: Arc::clone(&leased.ciphertexts),
-        signer: Arc::new(application.ring.clone()),
+        signer: Arc::new(ring.clone()),
     };
     let mut rewritten = 0;
     for usage in rows_of_older_keys(leased, newest).await? {

@@ -25,6 +25,7 @@ pub(crate) async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Da
     let settings = Settings {
         // A mistyped name must not become a new installation.
         must_exist: purpose == Purpose::Command,
+        must_be_unused: false,
         answer_timeout: (purpose == Purpose::Command).then_some(PATIENCE),
         max_connections: config.database.max_connections,
         audit_sync: match config.audit.sync {
@@ -33,24 +34,37 @@ pub(crate) async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Da
         },
     };
     let database = open_engine(engine, settings).await?;
+    ensure_whole(&database, engine).await?;
+    Ok(database)
+}
+
+/// Fails where rows are still being copied into a database.
+pub(crate) async fn ensure_whole(database: &Database, engine: &DatabaseEngine) -> anyhow::Result<()> {
     if let Some(source) = database.unfinished_copy().await? {
         bail!(
             "the database {engine} holds only part of a copy from {source}: run `strongroom database copy` again, which \
              goes on where it stopped"
         );
     }
-    Ok(database)
+    Ok(())
 }
 
 /// Opens one end of a copy, and brings its schema up to date.
 pub(crate) async fn open_for_copy(engine: &DatabaseEngine, must_exist: bool) -> anyhow::Result<Database> {
-    let settings =
-        Settings { must_exist, answer_timeout: Some(PATIENCE), max_connections: 2, audit_sync: AuditSync::default() };
+    let settings = Settings {
+        must_exist,
+        must_be_unused: true,
+        answer_timeout: Some(PATIENCE),
+        max_connections: 2,
+        audit_sync: AuditSync::default(),
+    };
     open_engine(engine, settings).await
 }
 
 struct Settings {
     must_exist: bool,
+    /// A newer schema would keep the servers of an older version from starting again.
+    must_be_unused: bool,
     /// A command waits longer than a server.
     answer_timeout: Option<Duration>,
     max_connections: u32,
@@ -65,8 +79,14 @@ async fn open_engine(engine: &DatabaseEngine, settings: Settings) -> anyhow::Res
         }
         DatabaseEngine::Server(server) => {
             let database = ServerDatabase::connect(&server_options(server, &settings)?);
-            if settings.must_exist {
-                ensure!(database.has_schema().await?, "the database {engine} is empty; start the server once");
+            let has_schema = database.has_schema().await?;
+            ensure!(has_schema || !settings.must_exist, "the database {engine} is empty; start the server once");
+            if settings.must_be_unused && has_schema {
+                let servers = Database::from(database.clone()).replicas.live().await?.len();
+                ensure!(
+                    servers == 0,
+                    "{servers} servers run on the database {engine}: stop them all, wait 15 s, run this again"
+                );
             }
             migrate(&database).await.map(|()| Database::from(database))
         }

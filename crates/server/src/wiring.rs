@@ -53,8 +53,10 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
     match purpose {
         Purpose::Server => {
             agreement.renew(&ring, &database).await?;
-            // Only now the others know which keys this one lacks; they may have used one of those before.
-            ensure_complete(&ring, &database, &source).await?;
+            if let Err(error) = ensure_still_fits(config, &ring, &database, &source).await {
+                agreement.leave(&database).await;
+                return Err(error);
+            }
         }
         Purpose::Command => drop(encrypt_with_common_key(&ring, &database.replicas.live().await?)),
     }
@@ -108,6 +110,18 @@ async fn open_ring(config: &Config, source: &KeyRingSource, database: &Database)
     let ring = source.load()?;
     ensure_complete(&ring, database, source).await?;
     Ok(ring)
+}
+
+/// Only after its announcement the others know that this server is there, and which keys it lacks: what they began just
+/// before is looked for once more.
+async fn ensure_still_fits(
+    config: &Config,
+    ring: &SharedKeyRing,
+    database: &Database,
+    source: &KeyRingSource,
+) -> anyhow::Result<()> {
+    open_database::ensure_whole(database, &config.database.engine).await?;
+    ensure_complete(ring, database, source).await
 }
 
 /// Fails where a row needs a key that the ring lacks.

@@ -15,7 +15,7 @@ pub(crate) use self::tables::{Cell, Kind, Row, TABLES, Table};
 use crate::Database;
 
 /// How many rows are read at once, about: those that share their first column stay together.
-const PAGE: usize = 500;
+const PAGE: usize = 100;
 
 /// How many bytes of rows are written in one transaction, about. Servers refuse packets of more than 16 MiB.
 const CHUNK: usize = 4 * 1024 * 1024;
@@ -55,7 +55,7 @@ pub(crate) trait TableAccess: Send + Sync {
     async fn finish_copy(&self) -> Result<(), StoreError>;
 }
 
-/// Why a copy did not come to its end. Nothing of the source was changed.
+/// Why a copy did not come to its end. No row of the source was changed.
 #[derive(Debug, Error)]
 pub enum CopyError {
     /// A server runs on one of the two.
@@ -163,11 +163,13 @@ async fn begin(from: &Database, to: &Database, source: &str) -> Result<(), CopyE
         None => {}
     }
     for table in TABLES {
-        if to.tables.count(table).await.map_err(of_target)? > 0 {
+        if to.tables.end_of_page(table, None, 1).await.map_err(of_target)?.is_some() {
             return Err(CopyError::NotEmpty(table.name));
         }
     }
-    to.tables.begin_copy(source).await.map_err(of_target)
+    to.tables.begin_copy(source).await.map_err(of_target)?;
+    // A server that started meanwhile did not see the mark; it looks again once it is announced.
+    ensure_unused(from, to).await
 }
 
 async fn ensure_unused(from: &Database, to: &Database) -> Result<(), CopyError> {
@@ -191,7 +193,7 @@ async fn carry(
     if there.target_goes_on {
         return Err(CopyError::Differs { table: table.name, rows: there.rows });
     }
-    let total = from.tables.count(table).await.map_err(of_source)?;
+    let total = total(from, table).await;
     let mut done = there.rows;
     let (mut after, mut already) = (there.page_begins_after, there.rows_of_page);
     loop {
@@ -215,13 +217,18 @@ async fn ensure_same(
     table: &'static Table,
     told: &mut impl FnMut(CopyProgress),
 ) -> Result<CopiedTable, CopyError> {
-    let total = from.tables.count(table).await.map_err(of_source)?;
+    let total = total(from, table).await;
     let tell = |done| told(CopyProgress { step: CopyStep::Compare, table: table.name, done, total });
     let compared = compare(from, to, table, tell).await?;
     if compared.source_goes_on || compared.target_goes_on {
         return Err(CopyError::Differs { table: table.name, rows: compared.rows });
     }
     Ok(CopiedTable { name: table.name, rows: compared.rows, digest: compared.digest.into_hex() })
+}
+
+/// For those who watch; counting a very long table may take longer than an answer may.
+async fn total(from: &Database, table: &'static Table) -> u64 {
+    from.tables.count(table).await.unwrap_or_default()
 }
 
 /// How much of a table is the same on both ends, from its beginning.

@@ -70,6 +70,16 @@ fn of_answer(error: &(dyn DatabaseError + 'static)) -> StoreError {
     if is_later { StoreError::Unavailable(text) } else { StoreError::Unexpected(text) }
 }
 
+/// Says whether the server ends the connection with this answer.
+pub(super) fn is_farewell(error: &(dyn DatabaseError + 'static)) -> bool {
+    match error.try_downcast_ref::<MySqlDatabaseError>() {
+        Some(error) => [1053, 1927, 4031].contains(&error.number()),
+        None => {
+            error.code().is_some_and(|code| ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04"].contains(&&*code))
+        }
+    }
+}
+
 /// Says whether the same transaction may succeed when it is run again at once.
 pub(super) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };

@@ -11,11 +11,16 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, MySqlConnection, PgConnection};
 
+use super::errors::is_farewell;
+
 /// A connection is replaced when it is as old as this: so that a balancer's changes are noticed.
 const LIVES: Duration = Duration::from_mins(30);
 
 /// How often connections that are idle for too long are closed.
 const CLEAN_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a server may take to hear that a connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a `MySQL` connection is told first.
 const MYSQL_SETTINGS: [&str; 4] = [
@@ -111,7 +116,7 @@ where
         let Some(pool) = pool.upgrade() else { return };
         let old = pool.retain(|kept, metrics| pool.manager().is_usable(kept, &metrics)).removed;
         for connection in old.into_iter().filter_map(|kept| kept.0) {
-            let _ = connection.close().await;
+            let _ = tokio::time::timeout(FAREWELL, connection.close()).await;
         }
     }
 }
@@ -149,8 +154,12 @@ where
 
     /// Takes the outcome of a statement: the server has answered, well or badly.
     pub(super) fn done<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
-        self.is_at_work = !matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_)));
-        self.is_broken = matches!(outcome, Err(sqlx::Error::Io(_)));
+        self.is_broken = match &outcome {
+            Err(sqlx::Error::Database(error)) => is_farewell(&**error),
+            Err(sqlx::Error::Io(_)) => true,
+            _ => false,
+        };
+        self.is_at_work = self.is_broken || !matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_)));
         outcome
     }
 }

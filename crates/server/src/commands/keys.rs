@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use serde_json::json;
+use strongroom_database::DatabaseLock;
 use strongroom_domain::KeyId;
 
 use super::output::{Progress, Table};
@@ -22,7 +24,7 @@ pub(super) async fn run(config: &Config, command: KeysCommand, output: OutputFor
     match command {
         KeysCommand::Init => init(config),
         KeysCommand::Status => status(&parts(config).await?, output).await,
-        KeysCommand::Rotate => rotate(&parts(config).await?, &KeyRingSource::of(&config.key_ring), output).await,
+        KeysCommand::Rotate => rotate(config, output).await,
     }
 }
 
@@ -55,26 +57,36 @@ async fn status(parts: &Application, output: OutputFormat) -> anyhow::Result<()>
 }
 
 /// Adds a key, then moves every row to it. Stopped half-way, a replica goes on with it, or the next command.
-async fn rotate(parts: &Application, source: &KeyRingSource, output: OutputFormat) -> anyhow::Result<()> {
+async fn rotate(config: &Config, output: OutputFormat) -> anyhow::Result<()> {
+    let source = KeyRingSource::of(&config.key_ring);
+    let _lock = lock_unless_followed(config, &source)?;
+    let parts = parts(config).await?;
     let leased = key_rotation::take_lease(&parts.database).await?;
-    if rows_of_older_keys(&parts.database, parts.ring.current().newest()).await?.is_empty() {
-        add_key(parts, source).await?;
+    if rows_of_older_keys(&parts.database, parts.ring.current().newest()).await?.is_empty() && !source.add_key()? {
+        leased.give_back_lease().await?;
+        bail!(
+            "the key ring {source} is read-only, and nothing is left to move: put a new key first there, then run this again"
+        );
+    }
+    if parts.ring.reload_if_changed()? {
+        tokio::time::sleep(NOTICE).await;
     }
     let mut progress = Progress::default();
     let told = |key: &KeyId, done, total| progress.tell(format!("moving rows of key {key}"), done, total);
-    let rotated = key_rotation::lead(parts, &leased, actor(), told).await?;
+    let rotated = key_rotation::lead(&leased, &parts.ring, actor(), told).await?;
     drop(progress);
-    report(parts, output, &rotated)
+    report(&parts, output, &rotated)
 }
 
-async fn add_key(parts: &Application, source: &KeyRingSource) -> anyhow::Result<()> {
-    if !source.add_key()? {
-        eprintln!("the key ring {source} is read-only: put a new key first there yourself, then run this again");
-        return Ok(());
+/// A server on `SQLite` follows the file that this command writes. Any other ring it may have in another state than this
+/// command, and nobody could tell: then it must not run.
+fn lock_unless_followed(config: &Config, source: &KeyRingSource) -> anyhow::Result<Option<DatabaseLock>> {
+    let Some(path) = config.database.sqlite_path().filter(|path| path.exists()) else { return Ok(None) };
+    if matches!(source, KeyRingSource::File(_)) {
+        return Ok(None);
     }
-    parts.ring.reload_if_changed()?;
-    tokio::time::sleep(NOTICE).await;
-    Ok(())
+    let lock = DatabaseLock::acquire(path);
+    Ok(Some(lock.with_context(|| format!("the key ring {source} may be another one there: stop the server first"))?))
 }
 
 fn report(parts: &Application, output: OutputFormat, rotated: &Rotated) -> anyhow::Result<()> {

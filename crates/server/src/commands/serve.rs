@@ -44,7 +44,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         () = http_server::serve(listener, api, &config.server, shutdown) => {}
         () = change_watch::watch(&application) => {}
-        () = key_rotation::take_over(&config, &application) => {}
+        () = key_rotation::take_over(&config, &application.database) => {}
     }
     application.agreement.leave(&application.database).await;
     tracing::info!("stopped");

@@ -30,6 +30,8 @@ const NO_USER: &str = "has no user; write it before the host, as in `user@host`,
 const NO_USER_IN_URL: &str = "has no user; write it before the host, as in `user@host`";
 const NEEDS_NO_FILE: &str = "is SQLite, which takes neither a password nor certificates; leave their files out";
 const TWO_PASSWORDS: &str = "has a password, and a file of one is given beside it; leave one of them";
+const UNUSED_CA_OF_URL: &str = "has a TLS mode that does not check certificates, though a file of them is given; add \
+    `?sslmode=verify-full` or `?sslmode=verify-ca`, or leave the file out";
 const UNUSED_CA: &str = "has no effect, since this TLS mode does not check certificates; set database.tls.mode to \
     `verify-full` or `verify-ca`, or leave this out";
 
@@ -141,6 +143,9 @@ pub(crate) fn named_database(
         }
         DatabaseUrl::Server(url) => {
             let tls = url.tls_mode.unwrap_or_else(|| TlsMode::default_for(&url.host));
+            if ca_file.is_some() && !tls.verifies() {
+                return Err(refused(Problem::Rule(UNUSED_CA_OF_URL)));
+            }
             let server = settings.server(&url, tls).ok_or_else(|| refused(Problem::Rule(NO_USER_IN_URL)))?;
             Ok(DatabaseEngine::Server(server))
         }

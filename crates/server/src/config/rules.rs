@@ -49,7 +49,7 @@ fn is_plain(text: &str) -> bool {
 /// A key ring, which is looked at more closely when it is loaded.
 pub(super) fn key_ring(value: &Value) -> Parsed<SecretValue> {
     let ring = value.as_str().ok_or_else(|| wrong("text of one or more lines", value))?;
-    let is_key = |line: &str| line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+    let is_key = |line: &str| line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte));
     let holds = ring.lines().map(str::trim).all(|line| line.starts_with('#') || is_key(line));
     rule(holds, SecretValue::new(ring.to_owned()), "must have one key a line, as `strongroom keys init` writes them")
 }
