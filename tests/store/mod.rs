@@ -30,6 +30,7 @@ mod audit;
 mod cancelled;
 mod ciphertexts;
 mod copies;
+mod crowded;
 mod exactness;
 mod leases;
 mod names;

@@ -5,6 +5,7 @@
 
 mod encrypted_database;
 mod in_memory;
+mod layers;
 mod probe;
 pub mod registry;
 
@@ -12,3 +13,4 @@ pub use encrypted_database::{
     EncryptedDatabase, KeyRing, KeyRingError, KeyRingFile, KeyRingFileError, SharedKeyRing, WeakKey,
 };
 pub use in_memory::InMemory;
+pub use layers::Pace;

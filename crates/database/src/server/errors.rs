@@ -70,6 +70,15 @@ fn of_answer(error: &(dyn DatabaseError + 'static)) -> StoreError {
     if is_later { StoreError::Unavailable(text) } else { StoreError::Unexpected(text) }
 }
 
+/// Says whether the server, or our account there, has as many connections as it may have.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.try_downcast_ref::<MySqlDatabaseError>() {
+        Some(error) => [1040, 1203, 1226].contains(&error.number()),
+        None => error.code().is_some_and(|code| code == "53300"),
+    }
+}
+
 /// Says whether the server ends the connection with this answer.
 pub(super) fn is_farewell(error: &(dyn DatabaseError + 'static)) -> bool {
     match error.try_downcast_ref::<MySqlDatabaseError>() {

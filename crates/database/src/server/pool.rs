@@ -11,13 +11,16 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, MySqlConnection, PgConnection};
 
-use super::errors::is_farewell;
+use super::errors::{is_farewell, is_full};
 
 /// A connection is replaced when it is as old as this: so that a balancer's changes are noticed.
 const LIVES: Duration = Duration::from_mins(30);
 
 /// How often connections that are idle for too long are closed.
 const CLEAN_EVERY: Duration = Duration::from_secs(5);
+
+/// How often to look for a connection that came back, where the server allows no more of them.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long a server may take to hear that a connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -137,13 +140,21 @@ where
     Connector<O>: managed::Manager<Type = Kept<C>, Error = sqlx::Error>,
 {
     pub(super) async fn take(pool: &managed::Pool<Connector<O>>) -> sqlx::Result<Self> {
-        let kept = match tokio::time::timeout(pool.manager().timeout, pool.get()).await {
-            Ok(Ok(kept)) => kept,
-            Ok(Err(PoolError::Backend(error))) => return Err(error),
-            Ok(Err(_)) => return Err(sqlx::Error::PoolClosed),
-            Err(_) => return Err(sqlx::Error::PoolTimedOut),
-        };
+        let taken = tokio::time::timeout(pool.manager().timeout, Self::take_patiently(pool)).await;
+        let kept = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
         Ok(Self { kept, is_in_transaction: false, is_at_work: false, is_broken: false })
+    }
+
+    /// Where the server allows fewer connections than the pool, one of those that are open comes back soon.
+    async fn take_patiently(pool: &managed::Pool<Connector<O>>) -> sqlx::Result<Object<Connector<O>>> {
+        loop {
+            match pool.get().await {
+                Ok(kept) => return Ok(kept),
+                Err(PoolError::Backend(error)) if is_full(&error) => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(PoolError::Backend(error)) => return Err(error),
+                Err(_) => return Err(sqlx::Error::PoolClosed),
+            }
+        }
     }
 
     /// The connection, which is at work until [`Hold::done`] says otherwise.

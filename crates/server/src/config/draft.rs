@@ -8,11 +8,13 @@ use serde_json::Value;
 use super::database_settings::in_data_dir;
 use super::database_url::DatabaseUrl;
 use super::fault::{ConfigFaults, Fault, Problem};
-use super::keys::{KEY_RING_FILE, KEY_RING_KEYS, KEYS, Key, NAMED_PARAMETERS, OPENMETADATA_FERNET_KEY, PARAMETERS};
+use super::keys::{
+    AUDIT_SYNC, KEY_RING_FILE, KEY_RING_KEYS, KEYS, Key, NAMED_PARAMETERS, OPENMETADATA_FERNET_KEY, PARAMETERS,
+};
 use super::provenance::Source;
 use super::sources::{CONFIG_VARIABLE, set_value};
 use super::suggestion::closest;
-use super::{Config, database_settings, file, rules};
+use super::{AuditSync, Config, database_settings, file, rules};
 
 /// The variable of `OpenMetadata`'s encryption key, which is refused.
 const FERNET_VARIABLE: &str = "FERNET_KEY";
@@ -164,8 +166,19 @@ impl Draft {
             Ok(engine) => {
                 self.config.database.engine = engine;
                 self.name_the_url_as_source();
+                self.warn_of_audit_sync();
             }
             Err(mut faults) => self.faults.append(&mut faults),
+        }
+    }
+
+    /// A database server decides itself when a commit is on disk.
+    fn warn_of_audit_sync(&mut self) {
+        if self.config.database_server().is_some() && self.config.audit.sync == AuditSync::Always {
+            let place = self.config.place(AUDIT_SYNC);
+            self.config.warnings.push(format!(
+                "{place} has no effect: the database is a server, which decides itself when a commit is on disk"
+            ));
         }
     }
 

@@ -39,6 +39,9 @@ pub(super) struct NamedParameter {
     pub(super) meaning: &'static str,
 }
 
+/// When an audit entry counts as written.
+pub(super) const AUDIT_SYNC: &str = "audit.sync";
+
 /// Where the key ring is.
 pub(super) const KEY_RING_FILE: &str = "keyRing.file";
 
@@ -309,7 +312,7 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| Some(joined(config.secrets_manager.tags.iter().map(|(key, value)| format!("{key}:{value}")))),
     },
     Key {
-        path: "audit.sync",
+        path: AUDIT_SYNC,
         variable: Some("STRONGROOM_AUDIT_SYNC"),
         flag: None,
         default: "normal",

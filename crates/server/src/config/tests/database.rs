@@ -242,3 +242,14 @@ fn what_stands_in_the_url_is_shown_as_coming_from_it() {
     database.pool.maxConnections = 16                            default
     ");
 }
+
+#[test]
+fn a_safer_audit_than_a_server_gives_is_not_promised() {
+    let warnings = |pairs| from_environment(pairs).unwrap().warnings;
+    let always = ("STRONGROOM_AUDIT_SYNC", "always");
+
+    let on_a_server = warnings(&[(URL, "postgres://ada@db/x"), always]);
+
+    assert!(on_a_server[0].starts_with("STRONGROOM_AUDIT_SYNC has no effect"), "{on_a_server:?}");
+    assert_eq!(warnings(&[always]), Vec::<String>::new());
+}
