@@ -1,9 +1,12 @@
 //! Somebody can write to the database file and has no key: nothing of it is believed, and nothing else is spoiled.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
-use super::database;
+use super::{database, within};
+use crate::support::fixtures::fixture;
 use crate::support::server::{Answer, DATABASES, Server, mysql};
 
 /// A service with two secrets: its password is `pw-of-NAME`, its CA certificate `ca-of-NAME`.
@@ -304,4 +307,22 @@ fn no_secret_lies_in_the_files_of_the_database_not_even_after_it_is_gone() {
     let connection = database(&server);
     let left: i64 = connection.query_row("SELECT count(*) FROM ciphertexts", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 1, "ciphertexts of what was deleted or replaced are still there");
+}
+
+#[test]
+fn a_running_server_whose_ring_loses_a_key_is_not_ready_until_it_is_back() {
+    let server = Server::start();
+    server.put(DATABASES, &server.admin(), &mysql("shop", "pw")).expect(201);
+    let ring = server.data().join("keys");
+    let (ours, another) = (std::fs::read(&ring).unwrap(), fixture("sqlite-schema-4").join("keys"));
+
+    std::fs::write(&ring, std::fs::read(another).unwrap()).unwrap();
+    within(Duration::from_secs(2), "it says so", || server.get("/readyz", "").status == 503);
+    let faults = server.get("/readyz", "").text;
+    std::fs::write(&ring, ours).unwrap();
+
+    assert!(faults.contains("which the database needs"), "{faults}");
+    within(Duration::from_secs(2), "it is ready again", || server.get("/readyz", "").status == 200);
+    let shop = server.get(&format!("{DATABASES}/name/shop"), &server.admin()).expect(200);
+    assert_eq!(shop["connection"]["config"]["authType"]["password"], "pw");
 }

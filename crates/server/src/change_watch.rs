@@ -22,6 +22,7 @@ pub(crate) async fn watch(application: &Application) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_following = true;
     let mut announced = Instant::now();
+    let mut is_ring_unchecked = false;
     loop {
         ticks.tick().await;
         let looked = Instant::now();
@@ -36,7 +37,13 @@ pub(crate) async fn watch(application: &Application) {
         });
         let everything = Changes { everything: true, ..Changes::default() };
         forget(application, if keys { &everything } else { changes.as_ref().unwrap_or(&everything) });
+        is_ring_unchecked |= keys;
         if keys || announced.elapsed() >= ANNOUNCE_EVERY {
+            if is_ring_unchecked {
+                let looked =
+                    application.agreement.look_for_missing_keys(&application.ring, &application.database).await;
+                is_ring_unchecked = looked.is_err();
+            }
             match application.agreement.renew(&application.ring, &application.database).await {
                 Ok(()) => announced = looked,
                 Err(error) => tracing::warn!(error = %error, "the other replicas were not told that this one is there"),

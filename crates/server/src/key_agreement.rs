@@ -11,12 +11,15 @@ use uuid::Uuid;
 /// What this server tells the others, and what it knows of them.
 pub(crate) struct KeyAgreement {
     id: Uuid,
+    /// A key with which another replica encrypts, and that this one lacks.
     lacking: Mutex<Option<KeyId>>,
+    /// A key that rows need, and that is not in the ring any more.
+    missing: Mutex<Option<KeyId>>,
 }
 
 impl KeyAgreement {
     pub(crate) fn new() -> Self {
-        Self { id: Uuid::new_v4(), lacking: Mutex::default() }
+        Self { id: Uuid::new_v4(), lacking: Mutex::default(), missing: Mutex::default() }
     }
 
     /// Announces this server, and encrypts from now on with the newest key that all have.
@@ -37,6 +40,22 @@ impl KeyAgreement {
         Ok(())
     }
 
+    /// Looks whether a ring that has changed still has all keys that rows need.
+    pub(crate) async fn look_for_missing_keys(
+        &self,
+        ring: &SharedKeyRing,
+        database: &Database,
+    ) -> Result<(), StoreError> {
+        let mut needed = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
+        let ring = ring.current();
+        let missing = needed.find(|key| !ring.contains(key));
+        if let Some(key) = &missing {
+            tracing::error!(key.id = %key, "the key ring was changed and lacks a key that rows need; put it back");
+        }
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        Ok(())
+    }
+
     /// Takes this server off the list.
     pub(crate) async fn leave(&self, database: &Database) {
         if let Err(error) = database.replicas.leave(self.id).await {
@@ -44,10 +63,15 @@ impl KeyAgreement {
         }
     }
 
-    /// Why this server should get no requests: it cannot read what another writes.
+    /// Why this server should get no requests: it cannot read all that is stored, or what another writes.
     pub(crate) fn fault(&self) -> Option<String> {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         let lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
-        lacking.as_ref().map(|key| format!("the key ring lacks the key {key}, with which another replica encrypts"))
+        let missing = missing.as_ref().map(|key| format!("the key ring lacks the key {key}, which the database needs"));
+        missing.or_else(|| {
+            let key = lacking.as_ref()?;
+            Some(format!("the key ring lacks the key {key}, with which another replica encrypts"))
+        })
     }
 }
 

@@ -245,7 +245,7 @@ fn what_stands_in_the_url_is_shown_as_coming_from_it() {
 
 #[test]
 fn a_safer_audit_than_a_server_gives_is_not_promised() {
-    let warnings = |pairs| from_environment(pairs).unwrap().warnings;
+    let warnings = |pairs: &[(&str, &str)]| from_environment(pairs).unwrap().warnings;
     let always = ("STRONGROOM_AUDIT_SYNC", "always");
 
     let on_a_server = warnings(&[(URL, "postgres://ada@db/x"), always]);
