@@ -139,11 +139,11 @@ impl ServerDatabase {
         let (timeout, max_connections) = (options.answer_timeout, options.max_connections);
         let pool = match options.kind {
             ServerKind::Postgres => {
-                let connector = Connector { options: postgres_options(options), idles: POSTGRES_IDLES, timeout };
+                let connector = Connector::new(postgres_options(options), POSTGRES_IDLES, timeout);
                 Pool::Postgres(pool(connector, max_connections))
             }
             ServerKind::MySql => {
-                let connector = Connector { options: mysql_options(options), idles: MYSQL_IDLES, timeout };
+                let connector = Connector::new(mysql_options(options), MYSQL_IDLES, timeout);
                 Pool::MySql(pool(connector, max_connections))
             }
         };

@@ -4,7 +4,8 @@
 //! Here a connection goes back only when its last statement was answered and no transaction is open; any other is closed
 //! ([`Hold`]), and so nothing has to be asked.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
 use sqlx::mysql::MySqlConnectOptions;
@@ -20,7 +21,10 @@ const LIVES: Duration = Duration::from_mins(30);
 const CLEAN_EVERY: Duration = Duration::from_secs(5);
 
 /// How often to look for a connection that came back, where the server allows no more of them.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// For how long a server that refused a connection for being one too many is not asked for another one.
+const FULL: Duration = Duration::from_millis(250);
 
 /// How long a server may take to hear that a connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -44,52 +48,86 @@ pub(super) enum Pool {
 
 /// Makes connections.
 pub(super) struct Connector<O> {
-    pub(super) options: O,
+    options: O,
     /// How long one may be idle.
-    pub(super) idles: Duration,
+    idles: Duration,
     /// How long to wait until one is free, or made.
-    pub(super) timeout: Duration,
+    timeout: Duration,
+    /// The server refused one for being one too many: until then it is not asked for another one.
+    full_until: Mutex<Option<Instant>>,
+}
+
+/// Why there is no new connection.
+pub(super) enum ConnectFault {
+    /// The server, or our account there, has as many as it may have.
+    Full,
+    Sql(sqlx::Error),
 }
 
 impl managed::Manager for Connector<PgConnectOptions> {
     type Type = Kept<PgConnection>;
-    type Error = sqlx::Error;
+    type Error = ConnectFault;
 
-    async fn create(&self) -> sqlx::Result<Kept<PgConnection>> {
+    async fn create(&self) -> Result<Kept<PgConnection>, ConnectFault> {
+        self.ensure_not_full()?;
         // Boxed, so that the future of each request need not have room for it.
-        Ok(Kept(Some(Box::pin(self.options.connect()).await?)))
+        let connected = Box::pin(self.options.connect()).await;
+        connected.map(|connection| Kept(Some(connection))).map_err(|error| self.fault(error))
     }
 
-    async fn recycle(&self, kept: &mut Kept<PgConnection>, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, kept: &mut Kept<PgConnection>, metrics: &Metrics) -> RecycleResult<ConnectFault> {
         self.ensure_usable(kept, metrics)
     }
 }
 
 impl managed::Manager for Connector<MySqlConnectOptions> {
     type Type = Kept<MySqlConnection>;
-    type Error = sqlx::Error;
+    type Error = ConnectFault;
 
-    async fn create(&self) -> sqlx::Result<Kept<MySqlConnection>> {
-        let mut connection = Box::pin(self.options.connect()).await?;
-        for statement in MYSQL_SETTINGS {
-            sqlx::query(statement).execute(&mut connection).await?;
-        }
-        // Sooner, where the server knows it: only MariaDB does.
-        let _ = sqlx::query("SET SESSION idle_transaction_timeout = 10").execute(&mut connection).await;
-        Ok(Kept(Some(connection)))
+    async fn create(&self) -> Result<Kept<MySqlConnection>, ConnectFault> {
+        self.ensure_not_full()?;
+        let connected = Box::pin(mysql_connection(&self.options)).await;
+        connected.map(|connection| Kept(Some(connection))).map_err(|error| self.fault(error))
     }
 
-    async fn recycle(&self, kept: &mut Kept<MySqlConnection>, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, kept: &mut Kept<MySqlConnection>, metrics: &Metrics) -> RecycleResult<ConnectFault> {
         self.ensure_usable(kept, metrics)
     }
 }
 
+async fn mysql_connection(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
+    let mut connection = options.connect().await?;
+    for statement in MYSQL_SETTINGS {
+        sqlx::query(statement).execute(&mut connection).await?;
+    }
+    // Sooner, where the server knows it: only MariaDB does.
+    let _ = sqlx::query("SET SESSION idle_transaction_timeout = 10").execute(&mut connection).await;
+    Ok(connection)
+}
+
 impl<O> Connector<O> {
+    pub(super) fn new(options: O, idles: Duration, timeout: Duration) -> Self {
+        Self { options, idles, timeout, full_until: Mutex::default() }
+    }
+
+    fn ensure_not_full(&self) -> Result<(), ConnectFault> {
+        let full_until = self.full_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if full_until.is_some_and(|until| Instant::now() < until) { Err(ConnectFault::Full) } else { Ok(()) }
+    }
+
+    fn fault(&self, error: sqlx::Error) -> ConnectFault {
+        if !is_full(&error) {
+            return ConnectFault::Sql(error);
+        }
+        *self.full_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + FULL);
+        ConnectFault::Full
+    }
+
     fn is_usable<C>(&self, kept: &Kept<C>, metrics: &Metrics) -> bool {
         kept.0.is_some() && metrics.age() < LIVES && metrics.last_used() < self.idles
     }
 
-    fn ensure_usable<C>(&self, kept: &Kept<C>, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    fn ensure_usable<C>(&self, kept: &Kept<C>, metrics: &Metrics) -> RecycleResult<ConnectFault> {
         if self.is_usable(kept, metrics) { Ok(()) } else { Err(RecycleError::message("closed, or too old")) }
     }
 }
@@ -99,7 +137,7 @@ pub(super) fn pool<O, C>(connector: Connector<O>, max_connections: u32) -> manag
 where
     O: Send + Sync + 'static,
     C: Connection + 'static,
-    Connector<O>: managed::Manager<Type = Kept<C>, Error = sqlx::Error>,
+    Connector<O>: managed::Manager<Type = Kept<C>, Error = ConnectFault>,
 {
     let max_size = usize::try_from(max_connections).unwrap_or(usize::MAX);
     let builder = managed::Pool::builder(connector).max_size(max_size).queue_mode(QueueMode::Lifo);
@@ -137,7 +175,7 @@ pub(super) struct Hold<M: managed::Manager<Type = Kept<C>>, C> {
 
 impl<O, C> Hold<Connector<O>, C>
 where
-    Connector<O>: managed::Manager<Type = Kept<C>, Error = sqlx::Error>,
+    Connector<O>: managed::Manager<Type = Kept<C>, Error = ConnectFault>,
 {
     pub(super) async fn take(pool: &managed::Pool<Connector<O>>) -> sqlx::Result<Self> {
         let taken = tokio::time::timeout(pool.manager().timeout, Self::take_patiently(pool)).await;
@@ -145,13 +183,18 @@ where
         Ok(Self { kept, is_in_transaction: false, is_at_work: false, is_broken: false })
     }
 
-    /// Where the server allows fewer connections than the pool, one of those that are open comes back soon.
+    /// Where the server allows fewer connections than the pool, one of those that are open comes back soon; it is waited
+    /// for half as long as for the answer.
     async fn take_patiently(pool: &managed::Pool<Connector<O>>) -> sqlx::Result<Object<Connector<O>>> {
+        let give_up = Instant::now() + pool.manager().timeout / 2;
         loop {
             match pool.get().await {
                 Ok(kept) => return Ok(kept),
-                Err(PoolError::Backend(error)) if is_full(&error) => tokio::time::sleep(LOOK_AGAIN).await,
-                Err(PoolError::Backend(error)) => return Err(error),
+                Err(PoolError::Backend(ConnectFault::Sql(error))) => return Err(error),
+                Err(PoolError::Backend(ConnectFault::Full)) if Instant::now() < give_up => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(PoolError::Backend(ConnectFault::Full)) => return Err(sqlx::Error::PoolTimedOut),
                 Err(_) => return Err(sqlx::Error::PoolClosed),
             }
         }
