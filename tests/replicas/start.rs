@@ -1,5 +1,7 @@
 //! Replicas that start.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::thread;
 
 use super::{SERVICES, Shared, copy_ring, on_each_server, password_at, service};
@@ -71,4 +73,20 @@ fn a_replica_whose_ring_lacks_a_key_says_which() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(error.contains("lacks the keys"), "{error}");
+}
+
+#[test]
+fn a_server_waits_for_a_database_that_does_not_answer_yet() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let shared = Shared::postgresql();
+    let url = format!("postgres://strongroom@{nobody}/x?sslmode=disable");
+    let mut server = shared.command_in(shared.ring.path(), &["serve", "--port", "0", "--database-url", &url]);
+    let mut server = server.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+
+    let waits = log.by_ref().filter(|line| line.contains("the database does not answer yet")).take(2).count();
+
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(waits, 2);
 }

@@ -62,6 +62,7 @@ pub(crate) async fn open_for_copy(engine: &DatabaseEngine, must_exist: bool) -> 
 }
 
 struct Settings {
+    /// On a server; whoever names a file has looked for it before anything is made beside it.
     must_exist: bool,
     /// A newer schema would keep the servers of an older version from starting again.
     must_be_unused: bool,
@@ -73,25 +74,29 @@ struct Settings {
 
 async fn open_engine(engine: &DatabaseEngine, settings: Settings) -> anyhow::Result<Database> {
     let opened = match engine {
-        DatabaseEngine::Sqlite { path } => {
-            ensure!(!settings.must_exist || path.exists(), "there is no database {engine}");
-            open_file(path, &settings).map(Database::from)
-        }
+        DatabaseEngine::Sqlite { path } => open_file(path, &settings).map(Database::from),
         DatabaseEngine::Server(server) => {
             let database = ServerDatabase::connect(&server_options(server, &settings)?);
-            let has_schema = database.has_schema().await?;
-            ensure!(has_schema || !settings.must_exist, "the database {engine} is empty; start the server once");
-            if settings.must_be_unused && has_schema {
-                let servers = Database::from(database.clone()).replicas.live().await?.len();
-                ensure!(
-                    servers == 0,
-                    "{servers} servers run on the database {engine}: stop them all, wait 15 s, run this again"
-                );
+            // A server that starts waits for its database below, and asks nothing before.
+            if settings.must_exist {
+                ensure!(database.has_schema().await?, "the database {engine} is empty; start the server once");
+            }
+            if settings.must_be_unused {
+                ensure_unused(&database, engine).await?;
             }
             migrate(&database).await.map(|()| Database::from(database))
         }
     };
     opened.with_context(|| format!("the database {engine} cannot be opened"))
+}
+
+async fn ensure_unused(database: &ServerDatabase, engine: &DatabaseEngine) -> anyhow::Result<()> {
+    if !database.has_schema().await? {
+        return Ok(());
+    }
+    let servers = Database::from(database.clone()).replicas.live().await?.len();
+    ensure!(servers == 0, "{servers} servers run on the database {engine}: stop them all, wait 15 s, run this again");
+    Ok(())
 }
 
 fn open_file(path: &Path, settings: &Settings) -> Result<SqliteDatabase, StoreError> {
