@@ -46,9 +46,7 @@ impl KeyAgreement {
         ring: &SharedKeyRing,
         database: &Database,
     ) -> Result<(), StoreError> {
-        let mut needed = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
-        let ring = ring.current();
-        let missing = needed.find(|key| !ring.contains(key));
+        let missing = missing_keys(ring, database).await?.into_iter().next();
         if let Some(key) = &missing {
             tracing::error!(key.id = %key, "the key ring was changed and lacks a key that rows need; put it back");
         }
@@ -73,6 +71,13 @@ impl KeyAgreement {
             Some(format!("the key ring lacks the key {key}, with which another replica encrypts"))
         })
     }
+}
+
+/// The keys that rows need and a ring lacks.
+pub(crate) async fn missing_keys(ring: &SharedKeyRing, database: &Database) -> Result<Vec<KeyId>, StoreError> {
+    let ring = ring.current();
+    let needed = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
+    Ok(needed.filter(|key| !ring.contains(key)).collect())
 }
 
 /// Says whether another key than before encrypts now.

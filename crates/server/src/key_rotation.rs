@@ -9,6 +9,7 @@ use strongroom_domain::{AuditAction, AuditEntry, Clock, KeyId, KeyRotation, KeyU
 use strongroom_secrets_managers::{EncryptedDatabase, SharedKeyRing};
 
 use crate::config::Config;
+use crate::key_agreement::missing_keys;
 use crate::key_ring_source::KeyRingSource;
 use crate::open_database;
 use crate::system_clock::SystemClock;
@@ -126,10 +127,10 @@ async fn go_on(config: &Config) -> anyhow::Result<()> {
 
 /// A key that a row or another replica has, and this ring has not: it may be the one that the rotation is about.
 async fn lacking_key(database: &Database, ring: &SharedKeyRing) -> anyhow::Result<Option<KeyId>> {
-    let used = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
+    let missing = missing_keys(ring, database).await?;
     let of_others = database.replicas.live().await?.into_iter().flat_map(|replica| replica.keys);
     let ring = ring.current();
-    Ok(used.chain(of_others).find(|key| !ring.contains(key)))
+    Ok(missing.into_iter().chain(of_others).find(|key| !ring.contains(key)))
 }
 
 /// Only when all replicas encrypt with the new key, no row of the old one comes after those that were moved.

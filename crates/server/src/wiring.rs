@@ -13,7 +13,7 @@ use strongroom_secrets_managers::registry::{self, Parts};
 
 use crate::config::{Config, SecretsManagerKind};
 use crate::data_directory::DataDirectory;
-use crate::key_agreement::{KeyAgreement, encrypt_with_common_key};
+use crate::key_agreement::{KeyAgreement, encrypt_with_common_key, missing_keys};
 use crate::key_ring_source::KeyRingSource;
 use crate::system_clock::SystemClock;
 use crate::{first_admin, open_database};
@@ -126,9 +126,7 @@ async fn ensure_still_fits(
 
 /// Fails where a row needs a key that the ring lacks.
 async fn ensure_complete(ring: &SharedKeyRing, database: &Database, source: &KeyRingSource) -> anyhow::Result<()> {
-    let ring = ring.current();
-    let needed = database.keys.key_usage().await?.into_iter().map(|usage| usage.key_id);
-    let missing: Vec<_> = needed.filter(|id| !ring.contains(id)).collect();
+    let missing = missing_keys(ring, database).await?;
     ensure!(
         missing.is_empty(),
         "the key ring {source} lacks the keys {}, which the database needs; put them back from your back-up",

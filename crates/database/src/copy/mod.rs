@@ -196,8 +196,8 @@ async fn carry(
     let total = total(from, table).await;
     let mut done = there.rows;
     let (mut after, mut already) = (there.page_begins_after, there.rows_of_page);
+    told(CopyProgress { step: CopyStep::Copy, table: table.name, done, total });
     loop {
-        told(CopyProgress { step: CopyStep::Copy, table: table.name, done, total });
         let (mut rows, end) = page(from, table, after.as_ref()).await?;
         for chunk in chunks(rows.split_off(already.min(rows.len()))) {
             done += chunk.len() as u64;

@@ -4,6 +4,7 @@
 //! Here a connection goes back only when its last statement was answered and no transaction is open; any other is closed
 //! ([`Hold`]), and so nothing has to be asked.
 
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,10 +70,7 @@ impl managed::Manager for Connector<PgConnectOptions> {
     type Error = ConnectFault;
 
     async fn create(&self) -> Result<Kept<PgConnection>, ConnectFault> {
-        self.ensure_not_full()?;
-        // Boxed, so that the future of each request need not have room for it.
-        let connected = Box::pin(self.options.connect()).await;
-        connected.map(|connection| Kept(Some(connection))).map_err(|error| self.fault(error))
+        self.keep(Box::pin(self.options.connect())).await
     }
 
     async fn recycle(&self, kept: &mut Kept<PgConnection>, metrics: &Metrics) -> RecycleResult<ConnectFault> {
@@ -85,9 +83,7 @@ impl managed::Manager for Connector<MySqlConnectOptions> {
     type Error = ConnectFault;
 
     async fn create(&self) -> Result<Kept<MySqlConnection>, ConnectFault> {
-        self.ensure_not_full()?;
-        let connected = Box::pin(mysql_connection(&self.options)).await;
-        connected.map(|connection| Kept(Some(connection))).map_err(|error| self.fault(error))
+        self.keep(Box::pin(mysql_connection(&self.options))).await
     }
 
     async fn recycle(&self, kept: &mut Kept<MySqlConnection>, metrics: &Metrics) -> RecycleResult<ConnectFault> {
@@ -108,6 +104,15 @@ async fn mysql_connection(options: &MySqlConnectOptions) -> sqlx::Result<MySqlCo
 impl<O> Connector<O> {
     pub(super) fn new(options: O, idles: Duration, timeout: Duration) -> Self {
         Self { options, idles, timeout, full_until: Mutex::default() }
+    }
+
+    /// Boxed, so that the future of each request need not have room for making a connection.
+    async fn keep<C>(
+        &self,
+        connecting: Pin<Box<impl Future<Output = sqlx::Result<C>>>>,
+    ) -> Result<Kept<C>, ConnectFault> {
+        self.ensure_not_full()?;
+        connecting.await.map(|connection| Kept(Some(connection))).map_err(|error| self.fault(error))
     }
 
     fn ensure_not_full(&self) -> Result<(), ConnectFault> {

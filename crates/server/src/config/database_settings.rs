@@ -78,11 +78,10 @@ fn without_effect(config: &Config) -> Vec<Fault> {
 fn server(config: &Config, url: &ServerUrl) -> Result<ServerDatabase, Vec<Fault>> {
     let settings = &config.database_settings;
     let mut faults = given_twice(config, url);
-    let tls = settings.tls_mode.or(url.tls_mode).unwrap_or_else(|| TlsMode::default_for(&url.host));
-    if settings.ca_file.is_some() && !tls.verifies() {
+    if settings.has_unused_certificates(url) {
         faults.push(Fault::new(config.place(CA_FILE), Problem::Rule(UNUSED_CA)));
     }
-    let server = settings.server(url, tls);
+    let server = settings.server(url);
     if server.is_none() {
         faults.push(Fault::new(config.place(URL), Problem::Rule(NO_USER)));
     }
@@ -90,8 +89,16 @@ fn server(config: &Config, url: &ServerUrl) -> Result<ServerDatabase, Vec<Fault>
 }
 
 impl DatabaseSettings {
+    fn tls(&self, url: &ServerUrl) -> TlsMode {
+        self.tls_mode.or(url.tls_mode).unwrap_or_else(|| TlsMode::default_for(&url.host))
+    }
+
+    fn has_unused_certificates(&self, url: &ServerUrl) -> bool {
+        self.ca_file.is_some() && !self.tls(url).verifies()
+    }
+
     /// The server that url and other keys name together; none without a user.
-    fn server(&self, url: &ServerUrl, tls: TlsMode) -> Option<ServerDatabase> {
+    fn server(&self, url: &ServerUrl) -> Option<ServerDatabase> {
         Some(ServerDatabase {
             kind: url.kind,
             host: url.host.clone(),
@@ -100,7 +107,7 @@ impl DatabaseSettings {
             user: self.user.as_ref().or(url.user.as_ref())?.clone(),
             password: self.password.as_ref().or(url.password.as_ref()).cloned(),
             password_file: self.password_file.clone(),
-            tls,
+            tls: self.tls(url),
             ca_file: self.ca_file.clone(),
         })
     }
@@ -141,12 +148,11 @@ pub(crate) fn named_database(
         DatabaseUrl::Server(url) if url.password.is_some() && password_file.is_some() => {
             Err(refused(Problem::Rule(TWO_PASSWORDS)))
         }
+        DatabaseUrl::Server(url) if settings.has_unused_certificates(&url) => {
+            Err(refused(Problem::Rule(UNUSED_CA_OF_URL)))
+        }
         DatabaseUrl::Server(url) => {
-            let tls = url.tls_mode.unwrap_or_else(|| TlsMode::default_for(&url.host));
-            if ca_file.is_some() && !tls.verifies() {
-                return Err(refused(Problem::Rule(UNUSED_CA_OF_URL)));
-            }
-            let server = settings.server(&url, tls).ok_or_else(|| refused(Problem::Rule(NO_USER_IN_URL)))?;
+            let server = settings.server(&url).ok_or_else(|| refused(Problem::Rule(NO_USER_IN_URL)))?;
             Ok(DatabaseEngine::Server(server))
         }
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::errors::{Fault, is_duplicate};
 use super::super::session::{Session, Sql};
-use super::super::values::{Value, values};
+use super::super::values::values;
 use super::super::{audit, changes, ciphertexts, secret_names};
 
 type Written<T = ()> = Result<T, Fault<ServiceWriteError>>;
@@ -94,9 +94,9 @@ async fn insert(session: &mut Session, row: &ServiceRow) -> Written<Changed> {
 
 async fn update(session: &mut Session, row: &ServiceRow, revision: u64) -> Written<Changed> {
     // The usual update leaves family, name and state alone.
-    let same = "WHERE id = $7 AND revision = $8 AND family = $9 AND fqn = $10 AND deleted = $11";
-    let set = "UPDATE services SET version = $1, revision = $2, document = $3, secrets = $4, key_id = $5, mac = $6";
-    let mut values: Vec<Value<'_>> = values![
+    let sql = "UPDATE services SET version = $1, revision = $2, document = $3, secrets = $4, key_id = $5, mac = $6
+               WHERE id = $7 AND revision = $8 AND family = $9 AND fqn = $10 AND deleted = $11";
+    let values = values![
         row.version.tenths(),
         row.revision,
         &row.document,
@@ -108,17 +108,27 @@ async fn update(session: &mut Session, row: &ServiceRow, revision: u64) -> Writt
         row.family.as_str(),
         &row.fqn,
         row.deleted,
-    ]
-    .to_vec();
-    if session.execute(format!("{set} {same}"), &values).await? == 1 {
+    ];
+    if session.execute(sql, values).await? == 1 {
         return Ok(Changed::Content);
     }
-    // The same values in another order: what was compared is now set.
-    values.rotate_left(8);
     let sql = "UPDATE services SET family = $1, fqn = $2, deleted = $3, version = $4, revision = $5, document = $6,
                    secrets = $7, key_id = $8, mac = $9
                WHERE id = $10 AND revision = $11";
-    match session.execute(sql, &values).await.map_err(already_exists)? {
+    let values = values![
+        row.family.as_str(),
+        &row.fqn,
+        row.deleted,
+        row.version.tenths(),
+        row.revision,
+        &row.document,
+        &row.secrets,
+        row.mac.key_id.as_str(),
+        &row.mac.tag,
+        row.id,
+        revision,
+    ];
+    match session.execute(sql, values).await.map_err(already_exists)? {
         0 => Err(Fault::Refused(ServiceWriteError::Conflict)),
         _ => Ok(Changed::Existence),
     }
