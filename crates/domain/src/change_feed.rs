@@ -24,6 +24,8 @@ pub struct Changes {
     pub services: Vec<ChangedService>,
     /// Users, bots or tokens.
     pub access: bool,
+    /// Which store secrets go into.
+    pub store: bool,
     /// Perhaps anything.
     pub everything: bool,
 }

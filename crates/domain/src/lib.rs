@@ -4,6 +4,7 @@
 //! [`ServiceStore`], [`PrincipalStore`], [`AuditLog`], [`RowSigner`], [`Clock`]).
 
 mod access_tokens;
+mod active_store;
 mod audit;
 mod caller;
 mod change_feed;
@@ -22,6 +23,7 @@ mod quoted_secrets;
 mod replicas;
 mod row_signer;
 mod secret;
+mod secret_intents;
 mod secret_names;
 mod secret_swap;
 mod secrets_manager;
@@ -34,6 +36,7 @@ mod strict_json;
 mod test_connection;
 
 pub use access_tokens::{AccessError, AccessToken, AccessTokens, IssuedToken, ListedToken, TokenHash};
+pub use active_store::{ActiveStore, ActiveStoreRecord};
 pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPage, AuditQuery, Origin};
 pub use caller::{Admin, Caller, Principal, PrincipalKind, Role};
 pub use change_feed::{ChangeFeed, ChangedService, Changes};
@@ -47,10 +50,15 @@ pub use key_rotation::{KeyRotation, KeyUsage, KeyUsageStore, RotationError, Rota
 pub use principal_store::{PrincipalRow, PrincipalStore, PrincipalWriteError, TokenRow};
 pub use replicas::{Replica, ReplicaRegistry, newest_common_key};
 pub use row_signer::{KeyId, RowKind, RowMac, RowSigner, SignatureError};
-pub use secret::{MASK, OwnerKind, SecretId, SecretReference, SecretValue, SecretVersion, StoredSecret, is_mask};
+pub use secret::{
+    MASK, NamedSecret, NamedVersion, OwnerKind, SecretId, SecretReference, SecretValue, SecretVersion, StoredSecret,
+    is_mask,
+};
+pub use secret_intents::{Intent, IntentChanges, IntentError, IntentState, IntentStore, PlannedDeletion};
 pub use secret_names::NameSettings;
 pub use secrets_manager::{
-    CiphertextRow, CiphertextStore, Limits, SealedSecret, Sealer, SecretsError, SecretsErrorKind, SecretsManager,
+    CheckStep, CiphertextRow, CiphertextStore, ForeignName, ForeignSecret, FoundSecret, Limits, PutMode, SealedSecret,
+    Sealer, SecretPage, SecretPut, SecretsError, SecretsErrorKind, SecretsManager,
 };
 pub use service::{EntityVersion, Family, Include, ServiceKey, fully_qualified_name};
 pub use service_catalog::{

@@ -15,6 +15,8 @@ pub struct Replica {
     pub keys: Vec<KeyId>,
     /// The one that it encrypts with.
     pub encrypts: KeyId,
+    /// The place of the store that it is configured for; none: its version knows of no such thing.
+    pub store: Option<String>,
 }
 
 /// Who is there.
@@ -41,7 +43,7 @@ mod tests {
 
     fn replica(keys: &[&str]) -> Replica {
         let keys: Vec<_> = keys.iter().map(|key| KeyId::new(*key)).collect();
-        Replica { id: Uuid::new_v4(), encrypts: keys[0].clone(), keys }
+        Replica { id: Uuid::new_v4(), encrypts: keys[0].clone(), keys, store: None }
     }
 
     #[test]

@@ -127,6 +127,31 @@ pub struct StoredSecret {
     pub version: SecretVersion,
 }
 
+/// One secret as a store outside of our database knows it: by a name, which workers use too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamedSecret {
+    /// Which secret.
+    pub id: SecretId,
+    /// Its name in the store, the one behind `secret:`.
+    pub name: String,
+}
+
+/// One version of one secret in a store outside of our database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamedVersion {
+    /// Which secret.
+    pub secret: NamedSecret,
+    /// Which put of it.
+    pub version: SecretVersion,
+}
+
+impl NamedVersion {
+    /// The same without its name, as the encrypted database knows it.
+    pub fn stored(&self) -> StoredSecret {
+        StoredSecret { id: self.secret.id.clone(), version: self.version.clone() }
+    }
+}
+
 /// `secret:<name>`: what stands in a stored document in place of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretReference(String);

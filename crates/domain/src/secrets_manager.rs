@@ -5,49 +5,179 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::row_signer::KeyId;
-use crate::secret::{SecretId, SecretValue, SecretVersion, StoredSecret};
+use crate::secret::{NamedSecret, NamedVersion, SecretId, SecretValue, SecretVersion, StoredSecret};
 use crate::store_error::StoreError;
 
 /// A place that keeps secrets.
 ///
 /// Promises of every implementation (one test each in the conformance suite): a value reads back byte for byte;
-/// a put makes a new current version; missing is [`SecretsErrorKind::NotFound`] and an outage never is; deleting
-/// the absent succeeds; deleted is gone and can be put again at once; ids that differ only in case or punctuation
-/// stay apart; a value over the limit is [`SecretsErrorKind::TooLarge`] before any call; concurrent puts leave one
-/// whole value; no value and no credential appears in an error, a log line or `Debug`.
+/// a put makes a new version, and the same put repeated makes one; missing is [`SecretsErrorKind::NotFound`] and an
+/// outage never is; deleting the absent succeeds; deleted is gone and can be put again at once; ids that differ only in
+/// case or punctuation stay apart; a value over the limit is [`SecretsErrorKind::TooLarge`] before any call; concurrent
+/// puts leave one whole value; no value and no credential appears in an error, a log line or `Debug`.
 #[async_trait]
 pub trait SecretsManager: Send + Sync {
     /// The name of the kind, as in the configuration.
     fn kind(&self) -> &'static str;
 
+    /// Which store of this kind, for example `managed-aws:eu-west-1`: what a document notes beside its secrets.
+    fn place(&self) -> &str {
+        self.kind()
+    }
+
     /// What this store can hold.
     fn limits(&self) -> Limits;
 
+    /// The rule of the store that keeps it from holding this value, whatever its length; none: it can.
+    fn refusal(&self, _value: &SecretValue) -> Option<&'static str> {
+        None
+    }
+
     /// Keeps a value as a new version of the secret.
-    async fn put(&self, id: &SecretId, value: &SecretValue) -> Result<SecretVersion, SecretsError>;
+    async fn put(&self, put: SecretPut<'_>) -> Result<SecretVersion, SecretsError>;
+
+    /// Makes a version what workers get, who ask by name: called once a document names it. `replaced` is the version
+    /// that the document named before.
+    async fn make_current(
+        &self,
+        _secret: &NamedVersion,
+        _replaced: Option<&SecretVersion>,
+    ) -> Result<(), SecretsError> {
+        Ok(())
+    }
 
     /// Reads one version of one secret.
-    async fn get(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError>;
+    async fn get(&self, secret: &NamedVersion) -> Result<FoundSecret, SecretsError>;
 
     /// Reads many, in the order asked for; one that fails spoils no other.
-    async fn get_many(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>>;
+    async fn get_many(&self, secrets: &[NamedVersion]) -> Vec<Result<FoundSecret, SecretsError>>;
+
+    /// Reads what the store has under this name now, whoever put it there; absent: [`SecretsErrorKind::NotFound`].
+    async fn get_current(&self, secret: &NamedSecret) -> Result<(SecretVersion, SecretValue), SecretsError> {
+        Err(SecretsError::new(SecretsErrorKind::Settings, self.kind(), "get")
+            .on(&secret.id)
+            .because("this secrets manager has no names: documents alone say which version counts"))
+    }
+
+    /// The version that a put with this token made, where it was carried out: an answer may have been lost.
+    async fn find_put(&self, secret: &NamedSecret, token: Uuid) -> Result<Option<SecretVersion>, SecretsError>;
+
+    /// Takes back a put that no document came to name. `committed` is the version that a document names, where one does:
+    /// workers get that one again.
+    async fn withdraw(&self, secret: &NamedVersion, committed: Option<&SecretVersion>) -> Result<(), SecretsError> {
+        match committed {
+            Some(_) => self.delete_version(secret).await,
+            None => self.delete(&secret.secret).await,
+        }
+    }
 
     /// Deletes a secret with all its versions; succeeds where there is none.
-    async fn delete(&self, id: &SecretId) -> Result<(), SecretsError>;
+    async fn delete(&self, secret: &NamedSecret) -> Result<(), SecretsError>;
 
     /// Deletes one version; succeeds where there is none, and where a store keeps its own history.
-    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), SecretsError>;
+    async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError>;
 
-    /// Says whether the store can be reached and allows all of the above, by a round trip of a probe secret.
-    async fn check(&self) -> Result<(), SecretsError>;
+    /// A page of the names under which this cluster keeps secrets here; `from` is [`SecretPage::next`] of the page
+    /// before.
+    async fn list(&self, _from: Option<&str>) -> Result<SecretPage, SecretsError> {
+        Ok(SecretPage::default())
+    }
+
+    /// Reads a secret that is not ours, to which a user typed a reference.
+    async fn get_foreign(&self, _secret: &ForeignName) -> Result<ForeignSecret, SecretsError> {
+        Err(SecretsError::new(SecretsErrorKind::Settings, self.kind(), "resolve a reference")
+            .because("this secrets manager has no names that a reference could mean"))
+    }
+
+    /// Looks whether the store can be reached and allows all of the above, by a round trip of a probe secret: what was
+    /// tried, in order. The last one may have failed.
+    async fn check(&self) -> Vec<CheckStep>;
 
     /// The part that seals values into rows of our own database, where this manager has one. Sealed values travel
     /// in the transaction of the document that names them instead of through [`SecretsManager::put`].
     fn sealer(&self) -> Option<&dyn Sealer> {
         None
     }
+}
+
+/// A value on its way into a store.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretPut<'a> {
+    /// Which secret.
+    pub secret: &'a NamedSecret,
+    /// The service that it is of, for people who look into the store.
+    pub label: &'a str,
+    /// The value.
+    pub value: &'a SecretValue,
+    /// Names this put, so that a repeated one makes no second version.
+    pub token: Uuid,
+    /// What may be there already.
+    pub mode: PutMode,
+    /// Whether an earlier try may have been carried out.
+    pub is_repeated: bool,
+}
+
+/// What a put may find in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutMode {
+    /// No document of ours names it: it is made. One that this cluster left behind is taken over; anybody else's is
+    /// [`SecretsErrorKind::NameTaken`].
+    New,
+    /// A document of ours names it: the new version is not current before [`SecretsManager::make_current`], where the
+    /// store knows such a thing. Missing in the store, it is made.
+    Replace,
+    /// It is made and never overwritten: only the put of this very token is taken for done.
+    Move,
+}
+
+/// A version of a secret, as a store gave it.
+#[derive(Clone, Debug)]
+pub struct FoundSecret {
+    /// The value.
+    pub value: SecretValue,
+    /// Whether it is what the store has under the name now, and so what workers get.
+    pub is_current: bool,
+}
+
+/// Names of secrets in a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretPage {
+    /// The names.
+    pub names: Vec<String>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<String>,
+}
+
+/// What a user typed behind `secret:`, taken apart: `name[@version][#key]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForeignName {
+    /// The name in the store.
+    pub name: String,
+    /// Which version; none: the current one.
+    pub version: Option<String>,
+    /// Which field of a JSON secret; none: all of it.
+    pub key: Option<String>,
+}
+
+/// A secret that is not ours.
+#[derive(Clone, Debug)]
+pub struct ForeignSecret {
+    /// The whole value, whatever key was asked for.
+    pub value: SecretValue,
+    /// The cluster of Strongroom that keeps it, where one does.
+    pub cluster: Option<String>,
+}
+
+/// One thing that a check tried.
+#[derive(Debug)]
+pub struct CheckStep {
+    /// What was tried, for example `create`.
+    pub step: &'static str,
+    /// What came of it, for people.
+    pub outcome: Result<String, SecretsError>,
 }
 
 /// What a store can hold.
@@ -186,6 +316,8 @@ pub enum SecretsErrorKind {
     NotFound,
     /// The store knows us and says no, or does not know our credentials.
     PermissionDenied,
+    /// The store has a secret of this name that is not ours.
+    NameTaken,
     /// Longer than the store's limit.
     TooLarge {
         /// The limit, in bytes.
@@ -211,6 +343,7 @@ impl fmt::Display for SecretsErrorKind {
         match self {
             Self::NotFound => formatter.write_str("not found"),
             Self::PermissionDenied => formatter.write_str("permission denied"),
+            Self::NameTaken => formatter.write_str("the name is taken by a secret that is not ours"),
             Self::TooLarge { limit } => write!(formatter, "longer than the store's limit of {limit} bytes"),
             Self::RateLimited { .. } => formatter.write_str("too many calls"),
             Self::Unavailable => formatter.write_str("unavailable"),

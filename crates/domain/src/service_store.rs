@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::audit::AuditEntry;
 use crate::row_signer::{KeyId, RowMac};
 use crate::secret::StoredSecret;
+use crate::secret_intents::{IntentChanges, PlannedDeletion};
 use crate::secrets_manager::{CiphertextRow, SealedSecret};
 use crate::service::{EntityVersion, Family, Include, ServiceKey};
 use crate::store_error::StoreError;
@@ -110,7 +111,7 @@ pub struct HeldName {
     pub service_id: Uuid,
     /// The field.
     pub path: String,
-    /// Whether Strongroom keeps a secret of this name; else a user typed a reference to it.
+    /// Whether Strongroom keeps a secret of this name, or has an intent on it; else a user typed a reference to it.
     pub kept: bool,
 }
 
@@ -139,6 +140,9 @@ pub struct ServiceWrite {
     pub superseded: Vec<StoredSecret>,
     /// Names gained and lost.
     pub names: NameChanges,
+    /// Intents on secrets in stores outside of the database that this write ends or makes. Where a put that it names was
+    /// withdrawn meanwhile, the write is refused as a [`ServiceWriteError::Conflict`].
+    pub intents: IntentChanges,
     /// The state before, for the history.
     pub history: Option<VersionRow>,
     /// The audit entry.
@@ -174,8 +178,15 @@ pub trait ServiceStore: Send + Sync {
     /// Writes one service.
     async fn write(&self, write: ServiceWrite) -> Result<(), ServiceWriteError>;
 
-    /// Deletes a service of this revision with its secrets, names and history.
-    async fn erase(&self, id: Uuid, expected_revision: u64, audit: AuditEntry) -> Result<(), ServiceWriteError>;
+    /// Deletes a service of this revision with its secrets, names and history. What lies in stores outside of the
+    /// database is noted in the same transaction, to be deleted there.
+    async fn erase(
+        &self,
+        id: Uuid,
+        expected_revision: u64,
+        deletions: Vec<PlannedDeletion>,
+        audit: AuditEntry,
+    ) -> Result<(), ServiceWriteError>;
 
     /// Earlier versions, newest first.
     async fn history(&self, id: Uuid) -> Result<Vec<VersionRow>, StoreError>;

@@ -6,8 +6,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    Limits, SecretId, SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager, StoredSecret,
+    CheckStep, FoundSecret, Limits, NamedSecret, NamedVersion, PutMode, SecretId, SecretPut, SecretValue,
+    SecretVersion, SecretsError, SecretsErrorKind, SecretsManager,
 };
+use uuid::Uuid;
 
 use crate::probe;
 
@@ -20,7 +22,12 @@ pub struct InMemory {
     secrets: RwLock<HashMap<SecretId, Versions>>,
 }
 
-type Versions = HashMap<SecretVersion, SecretValue>;
+/// The versions of one secret.
+#[derive(Default)]
+struct Versions {
+    values: HashMap<SecretVersion, SecretValue>,
+    current: Option<SecretVersion>,
+}
 
 impl InMemory {
     /// The name of the kind, as in the configuration.
@@ -31,10 +38,12 @@ impl InMemory {
         Self::default()
     }
 
-    fn find(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError> {
+    fn find(&self, secret: &NamedVersion) -> Result<FoundSecret, SecretsError> {
+        let (id, version) = (&secret.secret.id, &secret.version);
         let secrets = self.read();
-        let value = secrets.get(&secret.id).and_then(|versions| versions.get(&secret.version));
-        value.cloned().ok_or_else(|| error(SecretsErrorKind::NotFound, "get").on(&secret.id))
+        let versions = secrets.get(id).ok_or_else(|| missing(id))?;
+        let value = versions.values.get(version).ok_or_else(|| missing(id))?.clone();
+        Ok(FoundSecret { value, is_current: versions.current.as_ref() == Some(version) })
     }
 
     // The map stays whole where a thread panicked: each change of it is one call.
@@ -63,41 +72,76 @@ impl SecretsManager for InMemory {
         Limits { value_bytes: VALUE_BYTES, read_batch: usize::MAX, keeps_versions: true, reachable_by_workers: false }
     }
 
-    async fn put(&self, id: &SecretId, value: &SecretValue) -> Result<SecretVersion, SecretsError> {
-        if value.len() > VALUE_BYTES {
+    async fn put(&self, put: SecretPut<'_>) -> Result<SecretVersion, SecretsError> {
+        let id = &put.secret.id;
+        if put.value.len() > VALUE_BYTES {
             return Err(error(SecretsErrorKind::TooLarge { limit: VALUE_BYTES }, "put").on(id));
         }
-        let version = SecretVersion::random();
-        self.write().entry(id.clone()).or_default().insert(version.clone(), value.clone());
+        let version = SecretVersion::new(put.token.simple().to_string());
+        let mut secrets = self.write();
+        let versions = secrets.entry(id.clone()).or_default();
+        versions.values.insert(version.clone(), put.value.clone());
+        if put.mode != PutMode::Replace || versions.current.is_none() {
+            versions.current = Some(version.clone());
+        }
         Ok(version)
     }
 
-    async fn get(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError> {
-        self.find(secret)
-    }
-
-    async fn get_many(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>> {
-        secrets.iter().map(|secret| self.find(secret)).collect()
-    }
-
-    async fn delete(&self, id: &SecretId) -> Result<(), SecretsError> {
-        self.write().remove(id);
+    async fn make_current(&self, secret: &NamedVersion, _: Option<&SecretVersion>) -> Result<(), SecretsError> {
+        let id = &secret.secret.id;
+        let mut secrets = self.write();
+        let versions = secrets.get_mut(id).ok_or_else(|| missing(id))?;
+        versions.current = Some(secret.version.clone());
         Ok(())
     }
 
-    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), SecretsError> {
+    async fn get(&self, secret: &NamedVersion) -> Result<FoundSecret, SecretsError> {
+        self.find(secret)
+    }
+
+    async fn get_many(&self, secrets: &[NamedVersion]) -> Vec<Result<FoundSecret, SecretsError>> {
+        secrets.iter().map(|secret| self.find(secret)).collect()
+    }
+
+    async fn get_current(&self, secret: &NamedSecret) -> Result<(SecretVersion, SecretValue), SecretsError> {
+        let secrets = self.read();
+        let found = secrets.get(&secret.id).and_then(|versions| {
+            let current = versions.current.clone()?;
+            let value = versions.values.get(&current)?.clone();
+            Some((current, value))
+        });
+        found.ok_or_else(|| missing(&secret.id))
+    }
+
+    async fn find_put(&self, secret: &NamedSecret, token: Uuid) -> Result<Option<SecretVersion>, SecretsError> {
+        let version = SecretVersion::new(token.simple().to_string());
+        let secrets = self.read();
+        let is_there = secrets.get(&secret.id).is_some_and(|versions| versions.values.contains_key(&version));
+        Ok(is_there.then_some(version))
+    }
+
+    async fn delete(&self, secret: &NamedSecret) -> Result<(), SecretsError> {
+        self.write().remove(&secret.id);
+        Ok(())
+    }
+
+    async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError> {
         let mut secrets = self.write();
-        let Some(versions) = secrets.get_mut(&secret.id) else { return Ok(()) };
-        versions.remove(&secret.version);
-        if versions.is_empty() {
-            secrets.remove(&secret.id);
+        let Some(versions) = secrets.get_mut(&secret.secret.id) else { return Ok(()) };
+        versions.values.remove(&secret.version);
+        if versions.values.is_empty() {
+            secrets.remove(&secret.secret.id);
         }
         Ok(())
     }
 
-    async fn check(&self) -> Result<(), SecretsError> {
-        probe::round_trip(self).await
+    async fn check(&self) -> Vec<CheckStep> {
+        vec![probe::round_trip(self).await]
     }
+}
+
+fn missing(id: &SecretId) -> SecretsError {
+    error(SecretsErrorKind::NotFound, "get").on(id)
 }
 
 fn error(kind: SecretsErrorKind, operation: &'static str) -> SecretsError {

@@ -3,30 +3,42 @@
 use rand::TryRng;
 use rand::rngs::SysRng;
 use strongroom_domain::{
-    OwnerKind, SecretId, SecretValue, SecretsError, SecretsErrorKind, SecretsManager, StoredSecret,
+    CheckStep, NamedSecret, NamedVersion, OwnerKind, PutMode, SecretId, SecretPut, SecretValue, SecretsError,
+    SecretsErrorKind, SecretsManager,
 };
 use uuid::Uuid;
 
 const OPERATION: &str = "check";
 
 /// Makes a round trip of a random value under an id of its own, and leaves nothing behind.
-pub(crate) async fn round_trip(manager: &dyn SecretsManager) -> Result<(), SecretsError> {
-    let id = SecretId { owner_kind: OwnerKind::Probe, owner_id: Uuid::new_v4(), path: "/probe".to_owned() };
-    let read_back = put_and_compare(manager, &id).await;
+pub(crate) async fn round_trip(manager: &dyn SecretsManager) -> CheckStep {
+    let owner_id = Uuid::new_v4();
+    let id = SecretId { owner_kind: OwnerKind::Probe, owner_id, path: "/probe".to_owned() };
+    let secret = NamedSecret { id, name: format!("/strongroom-probe/{}", owner_id.simple()) };
+    let read_back = put_and_compare(manager, &secret).await;
     // Also after a failure: a put whose answer was lost may have been kept.
-    let deleted = manager.delete(&id).await;
-    read_back.and(deleted)
+    let deleted = manager.delete(&secret).await;
+    let outcome = read_back.and(deleted).map(|()| "a probe secret was kept, read and deleted".to_owned());
+    CheckStep { step: "round trip", outcome }
 }
 
-async fn put_and_compare(manager: &dyn SecretsManager, id: &SecretId) -> Result<(), SecretsError> {
+async fn put_and_compare(manager: &dyn SecretsManager, secret: &NamedSecret) -> Result<(), SecretsError> {
     let value = random_value(manager.kind())?;
-    let version = manager.put(id, &value).await?;
-    let read = manager.get(&StoredSecret { id: id.clone(), version }).await?;
-    if read.is_same_as(&value) {
+    let put = SecretPut {
+        secret,
+        label: "probe",
+        value: &value,
+        token: Uuid::new_v4(),
+        mode: PutMode::New,
+        is_repeated: false,
+    };
+    let version = manager.put(put).await?;
+    let read = manager.get(&NamedVersion { secret: secret.clone(), version }).await?;
+    if read.value.is_same_as(&value) {
         return Ok(());
     }
     Err(SecretsError::new(SecretsErrorKind::Corrupt, manager.kind(), OPERATION)
-        .on(id)
+        .on(&secret.id)
         .because("the probe secret read back differs from what was put"))
 }
 

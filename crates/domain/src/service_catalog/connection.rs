@@ -11,10 +11,10 @@ use crate::caller::{Caller, Role};
 use crate::connection_types::ConnectionTypeError;
 use crate::fault::{Fault, Faults};
 use crate::json_pointer::{replace, shown};
-use crate::secret::{SecretId, SecretReference, SecretValue, StoredSecret};
+use crate::secret::{NamedSecret, NamedVersion, SecretId, SecretReference, SecretValue, StoredSecret};
 use crate::secret_names::normal_name;
 use crate::secret_swap::{Before, KeptSecret, SecretIndex, StoredForm, Taken, TypedReference, take_secrets};
-use crate::secrets_manager::{SealedSecret, SecretsErrorKind};
+use crate::secrets_manager::{PutMode, SealedSecret, SecretPut, SecretsErrorKind};
 use crate::service::Family;
 use crate::service_store::{ClaimedName, HeldName, NameChanges, StoredService};
 
@@ -194,7 +194,16 @@ impl ServiceCatalog {
             draft.version = sealed.secret.version.clone();
             placed.sealed.push(sealed);
         } else {
-            draft.version = self.secrets.put(&id, &value).await?;
+            let secret = NamedSecret { id: id.clone(), name: names.of(&draft.pointer) };
+            let put = SecretPut {
+                secret: &secret,
+                label: owner.name,
+                value: &value,
+                token: Uuid::new_v4(),
+                mode: PutMode::New,
+                is_repeated: false,
+            };
+            draft.version = self.secrets.put(put).await?;
             placed.put.push(StoredSecret { id, version: draft.version.clone() });
         }
         draft.name = names.of(&draft.pointer);
@@ -218,7 +227,7 @@ impl ServiceCatalog {
                 let ciphertext = position.and_then(|at| before.ciphertexts.get(at)?.as_deref());
                 sealer.open(&secret, ciphertext.ok_or_else(missing)?)
             }
-            None => self.secrets.get(&secret).await,
+            None => self.secrets.get(&named(&secret)).await.map(|found| found.value),
         };
         read.map_err(|error| match error.kind {
             SecretsErrorKind::Corrupt | SecretsErrorKind::NotFound => missing(),
@@ -229,7 +238,7 @@ impl ServiceCatalog {
     /// Deletes versions that no document came to name. What fails here is found by the store's own clean-up.
     pub(super) async fn withdraw(&self, put: &[StoredSecret]) {
         for secret in put {
-            if let Err(error) = self.secrets.delete_version(secret).await {
+            if let Err(error) = self.secrets.delete_version(&named(secret)).await {
                 tracing::warn!(secret.id = %secret.id, error = %error, "a secret that is not used was left behind");
             }
         }
@@ -355,4 +364,9 @@ impl TypedReference {
     fn claim(&self) -> ClaimedName {
         ClaimedName { name: self.name.clone(), normal_name: normal_name(&self.name), path: self.pointer.clone() }
     }
+}
+
+pub(super) fn named(secret: &StoredSecret) -> NamedVersion {
+    let secret = secret.clone();
+    NamedVersion { secret: NamedSecret { id: secret.id, name: String::new() }, version: secret.version }
 }

@@ -67,14 +67,14 @@ impl ServiceCatalog {
         let paths = ready.secret_paths.clone();
         let actor = (request.caller.name(), request.origin);
         let entry = self.audit_entry(actor, AuditAction::HardDelete, subject, paths);
-        let erased = self.services.erase(id, revision, entry).await;
+        let erased = self.services.erase(id, revision, Vec::new(), entry).await;
         self.cache.forget(&ready.keys());
         erased.map_err(|error| match error {
             ServiceWriteError::Store(error) => error.into(),
             _ => CatalogError::Raced,
         })?;
         for secret in elsewhere {
-            if let Err(error) = self.secrets.delete(&secret.id).await {
+            if let Err(error) = self.secrets.delete(&super::connection::named(&secret).secret).await {
                 tracing::warn!(secret.id = %secret.id, error = %error, "a secret of a deleted service was left behind");
             }
         }

@@ -75,12 +75,16 @@ impl ServiceCatalog {
 
     /// The values of a service's secrets, in the order of its index.
     pub(super) async fn open_all(&self, ready: &ReadyService) -> Result<Vec<SecretValue>, CatalogError> {
-        let opened = match self.secrets.sealer() {
+        let opened: Vec<Result<SecretValue, crate::secrets_manager::SecretsError>> = match self.secrets.sealer() {
             Some(sealer) => {
                 let pairs = ready.secrets.iter().zip(&ready.ciphertexts);
                 pairs.map(|(secret, it)| sealer.open(secret, it.as_deref().unwrap_or_default())).collect()
             }
-            None => self.secrets.get_many(&ready.secrets).await,
+            None => {
+                let named: Vec<_> = ready.secrets.iter().map(super::connection::named).collect();
+                let found = self.secrets.get_many(&named).await;
+                found.into_iter().map(|found| found.map(|found| found.value)).collect()
+            }
         };
         let mut values = Vec::with_capacity(opened.len());
         for (secret, opened) in ready.secrets.iter().zip(opened) {

@@ -146,6 +146,7 @@ impl ServiceCatalog {
             sealed,
             superseded,
             names,
+            intents: crate::secret_intents::IntentChanges::default(),
             history,
             audit: self.audit_entry((request.caller.name(), request.origin), action, subject, paths),
         };

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    CiphertextStore, Limits, SealedSecret, Sealer, SecretId, SecretValue, SecretVersion, SecretsError,
-    SecretsErrorKind, SecretsManager, StoreError, StoredSecret,
+    CheckStep, CiphertextStore, FoundSecret, Limits, NamedSecret, NamedVersion, SealedSecret, Sealer, SecretId,
+    SecretPut, SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager, StoreError, StoredSecret,
 };
+use uuid::Uuid;
 
 use self::cipher::CipherError;
 pub use self::key_ring::{KeyRing, KeyRingError};
@@ -42,19 +43,26 @@ impl EncryptedDatabase {
         Self { store, ring }
     }
 
-    async fn get_batch(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>> {
-        match self.store.load(secrets).await {
+    async fn get_batch(&self, secrets: &[NamedVersion]) -> Vec<Result<FoundSecret, SecretsError>> {
+        let stored: Vec<_> = secrets.iter().map(NamedVersion::stored).collect();
+        match self.store.load(&stored).await {
             Ok(rows) if rows.len() == secrets.len() => {
-                secrets.iter().zip(rows).map(|(secret, row)| self.read(secret, row)).collect()
+                stored.iter().zip(rows).map(|(secret, row)| self.read(secret, row)).collect()
             }
-            Ok(_) => fail_each(secrets, &StoreError::Unexpected("another number of rows than asked for".to_owned())),
-            Err(error) => fail_each(secrets, &error),
+            Ok(_) => fail_each(&stored, &StoreError::Unexpected("another number of rows than asked for".to_owned())),
+            Err(error) => fail_each(&stored, &error),
         }
     }
 
-    fn read(&self, secret: &StoredSecret, row: Option<Vec<u8>>) -> Result<SecretValue, SecretsError> {
+    fn read(&self, secret: &StoredSecret, row: Option<Vec<u8>>) -> Result<FoundSecret, SecretsError> {
         let row = row.ok_or_else(|| error(SecretsErrorKind::NotFound, "get").on(&secret.id))?;
-        self.open(secret, &row)
+        Ok(FoundSecret { value: self.open(secret, &row)?, is_current: true })
+    }
+
+    async fn has(&self, secret: &StoredSecret) -> Result<bool, SecretsError> {
+        let rows = self.store.load(std::slice::from_ref(secret)).await;
+        let rows = rows.map_err(|error| not_stored(error, "get").on(&secret.id))?;
+        Ok(rows.into_iter().any(|row| row.is_some()))
     }
 }
 
@@ -68,20 +76,26 @@ impl SecretsManager for EncryptedDatabase {
         Limits { value_bytes: VALUE_BYTES, read_batch: READ_BATCH, keeps_versions: true, reachable_by_workers: false }
     }
 
-    async fn put(&self, id: &SecretId, value: &SecretValue) -> Result<SecretVersion, SecretsError> {
-        let sealed = self.seal(id, value)?;
-        let version = sealed.secret.version.clone();
+    async fn put(&self, put: SecretPut<'_>) -> Result<SecretVersion, SecretsError> {
+        let id = &put.secret.id;
+        check_length(id, put.value)?;
+        let stored = StoredSecret { id: id.clone(), version: version_of(put.token) };
+        if put.is_repeated && self.has(&stored).await? {
+            return Ok(stored.version);
+        }
+        let sealed = self.reseal(&stored, put.value)?;
         self.store.insert(sealed).await.map_err(|error| not_stored(error, "put").on(id))?;
-        Ok(version)
+        Ok(stored.version)
     }
 
-    async fn get(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError> {
-        let rows = self.store.load(std::slice::from_ref(secret)).await;
+    async fn get(&self, secret: &NamedVersion) -> Result<FoundSecret, SecretsError> {
+        let secret = secret.stored();
+        let rows = self.store.load(std::slice::from_ref(&secret)).await;
         let row = rows.map_err(|error| not_stored(error, "get").on(&secret.id))?.into_iter().next().flatten();
-        self.read(secret, row)
+        self.read(&secret, row)
     }
 
-    async fn get_many(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>> {
+    async fn get_many(&self, secrets: &[NamedVersion]) -> Vec<Result<FoundSecret, SecretsError>> {
         let mut values = Vec::with_capacity(secrets.len());
         for batch in secrets.chunks(READ_BATCH) {
             values.extend(self.get_batch(batch).await);
@@ -89,17 +103,23 @@ impl SecretsManager for EncryptedDatabase {
         values
     }
 
-    async fn delete(&self, id: &SecretId) -> Result<(), SecretsError> {
+    async fn find_put(&self, secret: &NamedSecret, token: Uuid) -> Result<Option<SecretVersion>, SecretsError> {
+        let stored = StoredSecret { id: secret.id.clone(), version: version_of(token) };
+        Ok(self.has(&stored).await?.then_some(stored.version))
+    }
+
+    async fn delete(&self, secret: &NamedSecret) -> Result<(), SecretsError> {
+        let id = &secret.id;
         self.store.delete(id).await.map_err(|error| not_stored(error, "delete").on(id))
     }
 
-    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), SecretsError> {
-        let deleted = self.store.delete_version(secret).await;
-        deleted.map_err(|error| not_stored(error, "delete version").on(&secret.id))
+    async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError> {
+        let deleted = self.store.delete_version(&secret.stored()).await;
+        deleted.map_err(|error| not_stored(error, "delete version").on(&secret.secret.id))
     }
 
-    async fn check(&self) -> Result<(), SecretsError> {
-        probe::round_trip(self).await
+    async fn check(&self) -> Vec<CheckStep> {
+        vec![probe::round_trip(self).await]
     }
 
     fn sealer(&self) -> Option<&dyn Sealer> {
@@ -107,11 +127,20 @@ impl SecretsManager for EncryptedDatabase {
     }
 }
 
+fn version_of(token: Uuid) -> SecretVersion {
+    SecretVersion::new(token.simple().to_string())
+}
+
+fn check_length(id: &SecretId, value: &SecretValue) -> Result<(), SecretsError> {
+    if value.len() > VALUE_BYTES {
+        return Err(error(SecretsErrorKind::TooLarge { limit: VALUE_BYTES }, "put").on(id));
+    }
+    Ok(())
+}
+
 impl Sealer for EncryptedDatabase {
     fn seal(&self, id: &SecretId, value: &SecretValue) -> Result<SealedSecret, SecretsError> {
-        if value.len() > VALUE_BYTES {
-            return Err(error(SecretsErrorKind::TooLarge { limit: VALUE_BYTES }, "put").on(id));
-        }
+        check_length(id, value)?;
         self.reseal(&StoredSecret { id: id.clone(), version: SecretVersion::random() }, value)
     }
 
@@ -151,7 +180,7 @@ fn not_stored(source: StoreError, operation: &'static str) -> SecretsError {
     error(kind_of(&source), operation).caused_by(source)
 }
 
-fn fail_each(secrets: &[StoredSecret], cause: &StoreError) -> Vec<Result<SecretValue, SecretsError>> {
+fn fail_each(secrets: &[StoredSecret], cause: &StoreError) -> Vec<Result<FoundSecret, SecretsError>> {
     let failure = |secret: &StoredSecret| Err(error(kind_of(cause), "get").on(&secret.id).caused_by(same(cause)));
     secrets.iter().map(failure).collect()
 }
