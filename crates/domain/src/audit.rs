@@ -52,12 +52,14 @@ pub enum AuditAction {
     CreateToken,
     /// A token was revoked.
     RevokeToken,
+    /// Secrets were moved to another store.
+    MoveSecrets,
     /// A key was added to the ring and secrets were re-encrypted.
     RotateKeys,
 }
 
 impl AuditAction {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Read,
         Self::Create,
         Self::Update,
@@ -69,6 +71,7 @@ impl AuditAction {
         Self::DisablePrincipal,
         Self::CreateToken,
         Self::RevokeToken,
+        Self::MoveSecrets,
         Self::RotateKeys,
     ];
 
@@ -86,6 +89,7 @@ impl AuditAction {
             Self::DisablePrincipal => "disablePrincipal",
             Self::CreateToken => "createToken",
             Self::RevokeToken => "revokeToken",
+            Self::MoveSecrets => "moveSecrets",
             Self::RotateKeys => "rotateKeys",
         }
     }

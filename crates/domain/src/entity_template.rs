@@ -53,7 +53,8 @@ pub(crate) enum Filling<'a> {
     Hidden,
     Masked,
     References,
-    /// The values of [`SecretIndex::kept`], in its order.
+    /// The values of [`SecretIndex::kept`], in its order, and behind them those of [`SecretIndex::typed`], where there are
+    /// any: else the references of the user stand for themselves.
     Plaintext(&'a [SecretValue]),
 }
 
@@ -81,8 +82,11 @@ enum Part {
 
 #[derive(Debug)]
 struct Gap {
-    /// The number of the value; a reference that a user typed has none.
-    kept: Option<(usize, StoredForm)>,
+    /// The number of the value.
+    number: usize,
+    form: StoredForm,
+    /// What stands there where there is no value: the reference that a user typed, or the mask.
+    is_typed: bool,
     /// JSON of the mask.
     masked: String,
     /// JSON of the reference.
@@ -137,13 +141,15 @@ impl EntityTemplate {
 
 impl Gap {
     fn fill(&self, body: &mut String, filling: Filling<'_>) {
-        match (filling, self.kept) {
-            (Filling::Masked | Filling::Hidden, _) => body.push_str(&self.masked),
-            (Filling::References, _) | (Filling::Plaintext(_), None) => body.push_str(&self.reference),
-            (Filling::Plaintext(values), Some((number, form))) => {
-                let Some(value) = values.get(number) else { return body.push_str(&self.masked) };
+        match filling {
+            Filling::Masked | Filling::Hidden => body.push_str(&self.masked),
+            Filling::References => body.push_str(&self.reference),
+            Filling::Plaintext(values) => {
+                let Some(value) = values.get(self.number) else {
+                    return body.push_str(if self.is_typed { &self.reference } else { &self.masked });
+                };
                 // REVEAL: this is the plaintext view, which only an audited admin read renders.
-                match form {
+                match self.form {
                     StoredForm::Number => body.push_str(value.reveal()),
                     StoredForm::Text | StoredForm::Embedded => push_json(body, value.reveal()),
                 }
@@ -157,12 +163,12 @@ fn gaps_of(index: &SecretIndex) -> Vec<(String, Gap)> {
     let json = |text: &str| Value::from(text).to_string();
     let reference = |name: &str| json(&SecretReference::to_name(name).to_string());
     let kept = index.kept.iter().enumerate().map(|(number, secret)| {
-        let gap =
-            Gap { kept: Some((number, secret.form)), masked: json(secret.mask()), reference: reference(&secret.name) };
-        (secret.pointer.clone(), gap)
+        let (masked, reference) = (json(secret.mask()), reference(&secret.name));
+        (secret.pointer.clone(), Gap { number, form: secret.form, is_typed: false, masked, reference })
     });
-    let typed = index.typed.iter().map(|typed| {
-        (typed.pointer.clone(), Gap { kept: None, masked: json(MASK), reference: reference(&typed.name) })
+    let typed = index.typed.iter().zip(index.kept.len()..).map(|(typed, number)| {
+        let (masked, reference) = (json(MASK), reference(&typed.name));
+        (typed.pointer.clone(), Gap { number, form: StoredForm::Text, is_typed: true, masked, reference })
     });
     kept.chain(typed).collect()
 }
@@ -257,6 +263,7 @@ mod tests {
             pointer: pointer.to_owned(),
             name: name.to_owned(),
             version: SecretVersion::new("1"),
+            store: None,
             form,
             shown: None,
         };

@@ -25,6 +25,7 @@ mod row_signer;
 mod secret;
 mod secret_intents;
 mod secret_names;
+mod secret_stores;
 mod secret_swap;
 mod secrets_manager;
 mod service;
@@ -56,14 +57,16 @@ pub use secret::{
 };
 pub use secret_intents::{Intent, IntentChanges, IntentError, IntentState, IntentStore, PlannedDeletion};
 pub use secret_names::NameSettings;
+pub use secret_stores::SecretStores;
 pub use secrets_manager::{
     CheckStep, CiphertextRow, CiphertextStore, ForeignName, ForeignSecret, FoundSecret, Limits, PutMode, SealedSecret,
     Sealer, SecretPage, SecretPut, SecretsError, SecretsErrorKind, SecretsManager,
 };
 pub use service::{EntityVersion, Family, Include, ServiceKey, fully_qualified_name};
 pub use service_catalog::{
-    CatalogError, CatalogSettings, Change, DeleteOptions, ListRequest, PageRequest, ReadRequest, SecretsHealth,
-    ServiceAnswer, ServiceCatalog, ServicePageAnswer, UnreadableService, VersionsAnswer, WriteAnswer, WriteRequest,
+    CatalogError, CatalogSettings, Change, DeleteOptions, ListRequest, MoveOrder, MoveProgress, PageRequest,
+    ReadRequest, SecretsHealth, ServiceAnswer, ServiceCatalog, ServicePageAnswer, SetAside, SweepReport,
+    UnreadableService, VersionsAnswer, WriteAnswer, WriteRequest,
 };
 pub use service_store::{
     ClaimedName, HeldName, ListQuery, NameChanges, PageCursor, ServicePage, ServiceRow, ServiceStore, ServiceWrite,

@@ -35,8 +35,10 @@ pub enum IntentState {
     Committed,
     /// No document will ever name this put; it is to be taken back.
     Withdrawing,
-    /// No document names the secret any more; it is to be deleted.
+    /// No document names the secret any more; it is to be deleted when its time of grace is over.
     Deleting,
+    /// It is being deleted: nobody may come to name it again.
+    Removing,
 }
 
 impl IntentState {
@@ -47,12 +49,15 @@ impl IntentState {
             Self::Committed => "committed",
             Self::Withdrawing => "withdrawing",
             Self::Deleting => "deleting",
+            Self::Removing => "removing",
         }
     }
 
     /// Reads a state as [`IntentState::as_str`] writes it.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Putting, Self::Committed, Self::Withdrawing, Self::Deleting].into_iter().find(|it| it.as_str() == text)
+        [Self::Putting, Self::Committed, Self::Withdrawing, Self::Deleting, Self::Removing]
+            .into_iter()
+            .find(|it| it.as_str() == text)
     }
 }
 
@@ -96,7 +101,10 @@ pub enum IntentError {
 #[async_trait]
 pub trait IntentStore: Send + Sync {
     /// Notes intents to put, all or none. Each is due after `due_in`, when whoever noted it has vanished. Refused where
-    /// anyone else (another owner, or another field) holds the name, has typed it as a reference, or has an intent on it.
+    /// anyone else (another owner, or another field) holds the name, has typed it as a reference, or has an intent on it;
+    /// and where the field itself has an intent on it that is [`IntentState::Removing`], or that is
+    /// [`IntentState::Withdrawing`] while it does not hold the name: the secret may be about to go. An intent of the field
+    /// itself that is [`IntentState::Deleting`] ends, since the secret of that name is wanted again.
     async fn intend(&self, intents: &[Intent], due_in: Duration) -> Result<(), IntentError>;
 
     /// All intents on the secrets of an owner.
@@ -108,6 +116,10 @@ pub trait IntentStore: Send + Sync {
     /// From [`IntentState::Putting`] to [`IntentState::Withdrawing`]: no write can end this intent any more. Says whether
     /// the intent is one to be withdrawn now (also where it was already).
     async fn withdraw_intent(&self, token: Uuid) -> Result<bool, StoreError>;
+
+    /// From [`IntentState::Deleting`] to [`IntentState::Removing`]: says whether the secret is one to be deleted now (also
+    /// where it was already).
+    async fn begin_deletion(&self, token: Uuid) -> Result<bool, StoreError>;
 
     /// Puts off intents that could not be dealt with now.
     async fn put_off(&self, tokens: &[Uuid], due_in: Duration) -> Result<(), StoreError>;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::json_pointer::segments;
+use crate::secrets_manager::ForeignName;
 use crate::service::Family;
 
 /// The longest name that the strictest of the stores with this naming takes.
@@ -73,15 +74,33 @@ pub(crate) fn normal_name(name: &str) -> String {
     name.trim_start_matches('/').chars().map(plain).collect()
 }
 
-/// What is wrong with a name that a user typed behind `secret:`, or nothing.
-pub(crate) fn fault_of_typed_name(name: &str) -> Option<&'static str> {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
+/// Takes apart what a user typed behind `secret:`: `name[@version][#key]`; or says what is wrong with it.
+pub(crate) fn parse_typed(text: &str) -> Result<ForeignName, &'static str> {
+    let (rest, key) = text.split_once('#').map_or((text, None), |(rest, key)| (rest, Some(key)));
+    let (name, version) = rest.split_once('@').map_or((rest, None), |(name, version)| (name, Some(version)));
+    if let Some(fault) = fault_of_name(name) {
+        return Err(fault);
+    }
+    let is_word =
+        |text: &str| text.chars().all(|character| character.is_ascii_alphanumeric() || "_-.".contains(character));
+    if version.is_some_and(|version| version.is_empty() || version.len() > 256 || !is_word(version)) {
+        return Err("behind @ a reference has a version of A-Z a-z 0-9 _ - .");
+    }
+    if key.is_some_and(|key| key.is_empty() || key.chars().any(char::is_control)) {
+        return Err("behind # a reference has the key of a field of a JSON secret");
+    }
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    Ok(ForeignName { name: name.to_owned(), version: owned(version), key: owned(key) })
+}
+
+fn fault_of_name(name: &str) -> Option<&'static str> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/_+=.-".contains(character);
     let path = name.strip_prefix('/').unwrap_or(name);
     if path.is_empty() || name.len() > LONGEST {
         return Some("a reference needs a name of 1 to 512 characters behind `secret:`");
     }
     if !name.chars().all(is_plain) {
-        return Some("a reference takes a plain name of A-Z a-z 0-9 / _ + = . @ -: no ARN, no version, no spaces");
+        return Some("a reference takes a plain name of A-Z a-z 0-9 / _ + = . -: no ARN, no `name:version`, no spaces");
     }
     if path.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..") {
         return Some("a reference takes no empty part, `.` or `..` between its slashes");
@@ -131,14 +150,21 @@ mod tests {
     #[case("")]
     #[case("/te am")]
     #[case("/tëam")]
+    #[case("/team/x@")]
+    #[case("/team/x#")]
+    #[case("/team/x@a b")]
     fn what_is_no_plain_name_is_refused(#[case] name: &str) {
-        assert!(fault_of_typed_name(name).is_some());
+        assert!(parse_typed(name).is_err());
     }
 
     #[test]
-    fn plain_names_may_be_typed() {
-        assert_eq!(fault_of_typed_name("/team/mysql/password"), None);
-        assert_eq!(fault_of_typed_name("team.mysql@prod"), None);
+    fn plain_names_may_be_typed_with_a_version_and_a_key() {
+        let plain = parse_typed("/team/mysql/password").unwrap();
+        let both = parse_typed("team.mysql@AWSPREVIOUS#user@host").unwrap();
+
+        assert_eq!(plain, ForeignName { name: "/team/mysql/password".to_owned(), version: None, key: None });
+        assert_eq!((both.name.as_str(), both.version.as_deref()), ("team.mysql", Some("AWSPREVIOUS")));
+        assert_eq!(both.key.as_deref(), Some("user@host"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::connection_type::{Form, SecretPlace};
 use crate::fault::{Fault, Faults};
 use crate::json_pointer::{below, replace, segments, shown};
 use crate::secret::{MASK, SecretReference, SecretValue, SecretVersion, is_mask};
-use crate::secret_names::{fault_of_typed_name, normal_name};
+use crate::secret_names::{normal_name, parse_typed};
 
 /// Which secrets a stored connection has. Kept beside the document and signed with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub(crate) struct KeptSecret {
     pub(crate) name: String,
     /// Which put of it belongs to the document.
     pub(crate) version: SecretVersion,
+    /// The place of the store that has it; none: our own database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
     #[serde(default)]
     pub(crate) form: StoredForm,
     /// For texts with credentials in them: the text with the credentials masked.
@@ -199,9 +202,7 @@ fn referred(place: &SecretPlace, name: &str, before: Option<Before<'_>>) -> Resu
     if kept.iter().any(|secret| normal_name(&secret.name) == normal_name(name)) {
         return Err(fault("is a reference that Strongroom issued for another field; send the value instead"));
     }
-    if let Some(reason) = fault_of_typed_name(name) {
-        return Err(fault(reason));
-    }
+    parse_typed(name).map_err(&fault)?;
     Ok(Taken::Typed(TypedReference { pointer: place.pointer.clone(), name: name.to_owned() }))
 }
 
@@ -284,6 +285,7 @@ mod tests {
             pointer: pointer.to_owned(),
             name: format!("/c/database/s{}", pointer.trim_start_matches("/config")),
             version: SecretVersion::new("1"),
+            store: None,
             form: StoredForm::Text,
             shown: None,
         }

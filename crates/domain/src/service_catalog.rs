@@ -8,10 +8,15 @@ mod connection;
 mod health;
 mod lifecycle;
 mod loaded;
+mod moving;
+mod opened;
+mod outside;
 mod patch;
+mod placed;
 mod read;
 mod save;
 mod test_result;
+mod typed;
 mod write;
 
 use std::sync::Arc;
@@ -21,10 +26,12 @@ use serde_json::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
-use connection::PlacedConnection;
 pub use health::{SecretsHealth, UnreadableService};
-use loaded::{CacheKey, ReadyService};
+use loaded::{CacheKey, ReadyService, unreadable};
 pub(crate) use loaded::{sign_row, verify_row};
+pub use moving::{MoveOrder, MoveProgress, SetAside};
+pub use outside::SweepReport;
+use placed::PlacedConnection;
 
 use crate::audit::{AuditAction, AuditEntry, AuditLog, Origin};
 use crate::caller::{Admin, Caller};
@@ -35,8 +42,10 @@ use crate::entity_template::View;
 use crate::fault::Faults;
 use crate::guarded_cache::GuardedCache;
 use crate::row_signer::RowSigner;
+use crate::secret_intents::IntentStore;
 use crate::secret_names::NameSettings;
-use crate::secrets_manager::{SecretsError, SecretsErrorKind, SecretsManager};
+use crate::secret_stores::SecretStores;
+use crate::secrets_manager::{SecretsError, SecretsErrorKind};
 use crate::service::{EntityVersion, Family, Include, ServiceKey};
 use crate::service_store::{PageCursor, ServiceStore};
 use crate::store_error::StoreError;
@@ -46,6 +55,8 @@ use crate::store_error::StoreError;
 pub struct CatalogSettings {
     /// What names of secrets begin with.
     pub names: NameSettings,
+    /// What names must begin with that users may type as references; none: they may type none.
+    pub reference_prefixes: Vec<String>,
     /// How much memory documents and ciphertext may take, in bytes; 0 keeps none.
     pub cache_bytes: u64,
 }
@@ -55,10 +66,12 @@ pub struct ServiceCatalog {
     types: Arc<ConnectionTypes>,
     services: Arc<dyn ServiceStore>,
     audit: Arc<dyn AuditLog>,
-    secrets: Arc<dyn SecretsManager>,
+    intents: Arc<dyn IntentStore>,
+    stores: Arc<SecretStores>,
     signer: Arc<dyn RowSigner>,
     clock: Arc<dyn Clock>,
     names: NameSettings,
+    reference_prefixes: Vec<String>,
     cache: GuardedCache<CacheKey, Arc<ReadyService>>,
 }
 
@@ -108,6 +121,8 @@ pub struct WriteRequest<'a> {
     pub family: Family,
     /// `If-Match`: the id and version that the service must have; none: any.
     pub if_match: Option<String>,
+    /// Whether references that are typed must name what is there and can be read.
+    pub validates_references: bool,
     /// Base of `href`, for example `http://localhost:8585`.
     pub base_url: &'a str,
 }
@@ -134,6 +149,16 @@ pub struct ServiceAnswer {
     pub etag: Arc<str>,
     /// Fields whose references the unmodified client does not resolve.
     pub unresolved: Vec<String>,
+    /// Fields whose secret somebody else changed in its store: shown as it is there now.
+    pub drifted: Vec<String>,
+    /// Why a worker does not see the connection.
+    pub reason: Option<&'static str>,
+}
+
+impl ServiceAnswer {
+    fn new(body: String, view: View, id: Uuid, (name, etag): (Arc<str>, Arc<str>)) -> Self {
+        Self { body, view, id, name, etag, unresolved: Vec::new(), drifted: Vec::new(), reason: None }
+    }
 }
 
 fn etag(id: Uuid, version: EntityVersion) -> Arc<str> {
@@ -230,6 +255,11 @@ pub enum CatalogError {
     /// The database could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Secrets are in a store that this server is not configured for.
+    #[error(
+        "secrets are kept in {0} now, and this server is configured for another store; restart it with the new configuration"
+    )]
+    StoreElsewhere(String),
     /// The secrets manager could not answer.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -245,16 +275,16 @@ impl ServiceCatalog {
     /// A catalog over these parts.
     pub fn new(
         types: Arc<ConnectionTypes>,
-        services: Arc<dyn ServiceStore>,
+        (services, intents): (Arc<dyn ServiceStore>, Arc<dyn IntentStore>),
         audit: Arc<dyn AuditLog>,
-        secrets: Arc<dyn SecretsManager>,
+        stores: Arc<SecretStores>,
         signer: Arc<dyn RowSigner>,
         clock: Arc<dyn Clock>,
         settings: CatalogSettings,
     ) -> Self {
-        let CatalogSettings { names, cache_bytes } = settings;
+        let CatalogSettings { names, reference_prefixes, cache_bytes } = settings;
         let cache = GuardedCache::new(cache_bytes, None, |_: &CacheKey, service: &Arc<ReadyService>| service.weight());
-        Self { types, services, audit, secrets, signer, clock, names, cache }
+        Self { types, services, audit, intents, stores, signer, clock, names, reference_prefixes, cache }
     }
 
     /// The connection types.

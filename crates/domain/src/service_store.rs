@@ -118,7 +118,8 @@ pub struct HeldName {
 /// What a write does to names.
 #[derive(Clone, Debug, Default)]
 pub struct NameChanges {
-    /// Names for secrets that had none. Refused when anyone else holds or has typed the name.
+    /// Names for secrets that had none. Refused when anyone else holds or has typed the name; one that the field holds
+    /// already stays.
     pub claimed: Vec<ClaimedName>,
     /// Names (in their normal form) of secrets that this service no longer has.
     pub released: Vec<String>,
@@ -171,6 +172,13 @@ pub enum ServiceWriteError {
 pub trait ServiceStore: Send + Sync {
     /// Finds a service, soft-deleted or not. A [`ServiceKey::Name`] must be a fully qualified name here.
     async fn find(&self, family: Family, key: &ServiceKey) -> Result<Option<StoredService>, StoreError>;
+
+    /// Finds a service by its id alone, of whichever family.
+    async fn find_by_id(&self, id: Uuid) -> Result<Option<StoredService>, StoreError> {
+        let before = id.as_u128().checked_sub(1).map(Uuid::from_u128);
+        let found = self.scan(before, 1).await?.pop();
+        Ok(found.filter(|stored| stored.row.id == id))
+    }
 
     /// Reads a page.
     async fn list(&self, query: ListQuery) -> Result<ServicePage, StoreError>;

@@ -127,6 +127,7 @@ impl From<CatalogError> for ApiError {
                 ..Self::new(StatusCode::FAILED_DEPENDENCY, "unreadable", message)
             },
             CatalogError::NoAudit(cause) => Self::unavailable(message).caused_by(cause),
+            CatalogError::StoreElsewhere(_) => Self::unavailable(message),
             CatalogError::Store(error) => error.into(),
             CatalogError::Secrets(error) => match error.kind {
                 SecretsErrorKind::Unavailable | SecretsErrorKind::RateLimited { .. } => {

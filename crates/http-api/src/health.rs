@@ -15,6 +15,9 @@ use crate::state::ApiState;
 pub trait Readiness: Send + Sync {
     /// What is wrong, a line each; nothing: ready.
     async fn faults(&self) -> Vec<String>;
+
+    /// What an operator should look at though requests can be served, a line each.
+    async fn warnings(&self) -> Vec<String>;
 }
 
 /// Answers as long as the process lives.
@@ -25,12 +28,19 @@ pub(crate) async fn healthz() -> Json<Value> {
 
 /// Answers whether requests can be served.
 #[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "health",
-    responses((status = 200, description = "Ready", body = Object),
+    responses((status = 200, description = "Ready; `degraded` where an operator should look at something", body = Object),
         (status = 503, description = "Not ready, and why", body = Object)))]
 pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<Value>) {
     let faults = state.shared().readiness.faults().await;
     if faults.is_empty() {
-        return (StatusCode::OK, Json(json!({ "status": "ok" })));
+        let warnings = state.shared().readiness.warnings().await;
+        return (
+            StatusCode::OK,
+            Json(match warnings.as_slice() {
+                [] => json!({ "status": "ok" }),
+                _ => json!({ "status": "degraded", "warnings": warnings }),
+            }),
+        );
     }
     for fault in &faults {
         tracing::warn!(fault, "not ready");

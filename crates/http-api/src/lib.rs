@@ -12,6 +12,7 @@ mod middleware;
 mod openapi;
 mod query;
 mod router;
+mod secrets_migration;
 mod service_answers;
 mod services;
 mod services_by_name;

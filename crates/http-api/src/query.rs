@@ -88,12 +88,16 @@ impl Parameters {
     }
 
     pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        self.flag_or(name, false)
+    }
+
+    pub(crate) fn flag_or(&self, name: &str, default: bool) -> Result<bool, ApiError> {
         let flag = self.parsed(name, "true or false", |text| match text.to_ascii_lowercase().as_str() {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
         });
-        Ok(flag?.unwrap_or_default())
+        Ok(flag?.unwrap_or(default))
     }
 
     pub(crate) fn limit(&self, default: usize) -> Result<usize, ApiError> {

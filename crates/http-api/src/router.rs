@@ -9,7 +9,10 @@ use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::state::ApiState;
-use crate::{audit, catalog_stubs, connection_types, health, middleware, openapi, services, services_by_name, tokens};
+use crate::{
+    audit, catalog_stubs, connection_types, health, middleware, openapi, secrets_migration, services, services_by_name,
+    tokens,
+};
 
 /// Every route with its documentation.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
@@ -38,6 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(health::secrets_manager))
+        .routes(routes!(secrets_migration::get))
 }
 
 /// The whole API, with everything around it.

@@ -22,6 +22,12 @@ const VIEW: HeaderName = HeaderName::from_static("strongroom-view");
 /// Names fields whose references the unmodified client does not resolve.
 const UNRESOLVED: HeaderName = HeaderName::from_static("strongroom-unresolved-references");
 
+/// Names fields whose secret somebody else changed in its store.
+const DRIFT: HeaderName = HeaderName::from_static("strongroom-secret-drift");
+
+/// Says why a worker does not see a connection.
+const REASON: HeaderName = HeaderName::from_static("strongroom-view-reason");
+
 /// Says what a write did, in the catalog's words.
 const CHANGE: HeaderName = HeaderName::from_static("x-openmetadata-change");
 
@@ -53,12 +59,16 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// One service.
 pub(crate) fn service(answer: ServiceAnswer) -> Response {
-    let unresolved = shortened(&answer.unresolved);
+    let (unresolved, drifted) = (shortened(&answer.unresolved), shortened(&answer.drifted));
     let mut response = json_answer(StatusCode::OK, answer.view, answer.body);
     put(response.headers_mut(), header::ETAG, &answer.etag);
-    if !unresolved.is_empty() {
-        let unresolved = utf8_percent_encode(&unresolved, CONTROLS).to_string();
-        put(response.headers_mut(), UNRESOLVED, &unresolved);
+    for (name, paths) in [(UNRESOLVED, unresolved), (DRIFT, drifted)] {
+        if !paths.is_empty() {
+            put(response.headers_mut(), name, &utf8_percent_encode(&paths, CONTROLS).to_string());
+        }
+    }
+    if let Some(reason) = answer.reason {
+        response.headers_mut().insert(REASON, HeaderValue::from_static(reason));
     }
     response
 }

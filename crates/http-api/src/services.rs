@@ -29,6 +29,7 @@ pub(crate) struct WriteContext {
     origin: RequestOrigin,
     base_url: BaseUrl,
     if_match: Option<String>,
+    validates_references: bool,
 }
 
 impl FromRequestParts<ApiState> for WriteContext {
@@ -39,14 +40,22 @@ impl FromRequestParts<ApiState> for WriteContext {
         let Ok(origin) = RequestOrigin::from_request_parts(parts, state).await;
         let Ok(base_url) = BaseUrl::from_request_parts(parts, state).await;
         let if_match = parts.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self { caller, origin, base_url, if_match })
+        let parameters = Parameters::from_request_parts(parts, state).await?;
+        let validates_references = parameters.flag_or("validate", true)?;
+        Ok(Self { caller, origin, base_url, if_match, validates_references })
     }
 }
 
 impl WriteContext {
     fn request(&self, family: Family) -> WriteRequest<'_> {
-        let if_match = self.if_match.clone();
-        WriteRequest { caller: &self.caller.0, origin: &self.origin.0, family, if_match, base_url: &self.base_url.0 }
+        WriteRequest {
+            caller: &self.caller.0,
+            origin: &self.origin.0,
+            family,
+            if_match: self.if_match.clone(),
+            validates_references: self.validates_references,
+            base_url: &self.base_url.0,
+        }
     }
 }
 
@@ -79,7 +88,9 @@ pub(crate) async fn list(
 
 /// Creates a service.
 #[utoipa::path(post, path = "/api/v1/services/{family}", operation_id = "createService", tag = "services",
-    params(("family" = String, Path, description = "Route of the family")), request_body = Object,
+    params(("family" = String, Path, description = "Route of the family"),
+        ("validate" = Option<bool>, Query, description = "false: references to secrets elsewhere are not looked up")),
+    request_body = Object,
     responses((status = 201, description = "Created; Location names it", body = Object),
         (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
         (status = 403, body = crate::openapi::ErrorBody),
@@ -98,7 +109,9 @@ pub(crate) async fn create(
 
 /// Creates a service, or updates the one of this name.
 #[utoipa::path(put, path = "/api/v1/services/{family}", operation_id = "createOrUpdateService", tag = "services",
-    params(("family" = String, Path, description = "Route of the family")), request_body = Object,
+    params(("family" = String, Path, description = "Route of the family"),
+        ("validate" = Option<bool>, Query, description = "false: references to secrets elsewhere are not looked up")),
+    request_body = Object,
     responses((status = 200, description = "Updated, or as it was", body = Object),
         (status = 201, description = "Created", body = Object), (status = 400, body = crate::openapi::ErrorBody),
         (status = 401, body = crate::openapi::ErrorBody), (status = 403, body = crate::openapi::ErrorBody),

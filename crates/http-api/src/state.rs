@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use strongroom_domain::{AccessTokens, AuditLog, ServiceCatalog, SystemTimestamp, TestConnectionDefinitions};
+use strongroom_domain::{
+    AccessTokens, ActiveStoreRecord, AuditLog, ServiceCatalog, SystemTimestamp, TestConnectionDefinitions,
+};
 
 use crate::health::Readiness;
 
@@ -35,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<ServiceCatalog>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) audit: Arc<dyn AuditLog>,
+    pub(crate) stores: Arc<dyn ActiveStoreRecord>,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) definitions: TestConnectionDefinitions,
     pub(crate) settings: ApiSettings,
@@ -45,12 +48,12 @@ impl ApiState {
     pub fn new(
         catalog: Arc<ServiceCatalog>,
         tokens: Arc<AccessTokens>,
-        audit: Arc<dyn AuditLog>,
+        (audit, stores): (Arc<dyn AuditLog>, Arc<dyn ActiveStoreRecord>),
         readiness: Arc<dyn Readiness>,
         settings: ApiSettings,
     ) -> Self {
         let definitions = TestConnectionDefinitions::load();
-        Self(Arc::new(Shared { catalog, tokens, audit, readiness, definitions, settings }))
+        Self(Arc::new(Shared { catalog, tokens, audit, stores, readiness, definitions, settings }))
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -5,36 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::loaded::{LoadedService, stored_secret};
-use super::{CatalogError, ServiceCatalog};
-use crate::caller::{Caller, Role};
+use super::loaded::LoadedService;
+use super::outside::OutsideDraft;
+use super::placed::PlacedConnection;
+use super::typed::parsed_name;
+use super::{CatalogError, ServiceCatalog, WriteRequest, is_unreadable};
+use crate::connection_type::SecretPlace;
 use crate::connection_types::ConnectionTypeError;
 use crate::fault::{Fault, Faults};
-use crate::json_pointer::{replace, shown};
-use crate::secret::{NamedSecret, NamedVersion, SecretId, SecretReference, SecretValue, StoredSecret};
+use crate::json_pointer::shown;
+use crate::secret::{SecretId, SecretValue, SecretVersion};
 use crate::secret_names::normal_name;
-use crate::secret_swap::{Before, KeptSecret, SecretIndex, StoredForm, Taken, TypedReference, take_secrets};
-use crate::secrets_manager::{PutMode, SealedSecret, SecretPut, SecretsErrorKind};
+use crate::secret_stores::Target;
+use crate::secret_swap::{Before, KeptSecret, SecretIndex, StoredForm, Taken, take_secrets};
 use crate::service::Family;
-use crate::service_store::{ClaimedName, HeldName, NameChanges, StoredService};
+use crate::service_store::{ClaimedName, HeldName};
 
 /// How many secrets one connection may hold: far more than any has, and few enough to be looked through.
 const MOST_SECRETS: usize = 1_000;
-
-/// A connection ready to be stored, and what its storing brings along.
-#[derive(Debug, Default)]
-pub(super) struct PlacedConnection {
-    /// With references in place of secrets.
-    pub(super) connection: Option<Value>,
-    pub(super) index: SecretIndex,
-    pub(super) sealed: Vec<SealedSecret>,
-    /// Put into a store of its own before the row; deleted again if the row is not written.
-    pub(super) put: Vec<StoredSecret>,
-    pub(super) superseded: Vec<StoredSecret>,
-    pub(super) names: NameChanges,
-    /// A secret has another value, or is new, or is gone.
-    pub(super) secrets_changed: bool,
-}
 
 /// Whose connection it is.
 #[derive(Clone, Copy)]
@@ -49,7 +37,7 @@ impl ServiceCatalog {
     /// Checks a connection's `config` and puts its secrets away.
     pub(super) async fn place(
         &self,
-        caller: &Caller,
+        request: &WriteRequest<'_>,
         owner: Owner<'_>,
         config: Value,
         before: Option<&LoadedService>,
@@ -64,38 +52,17 @@ impl ServiceCatalog {
         let mut connection = json!({ "config": reading.config });
         let stored = before.and_then(|it| Some(Before { connection: it.connection()?, index: &it.index }));
         let taken = take_secrets(&mut connection, reading.secrets, stored)?;
-        self.check_typed(caller, &taken).await?;
-        let named = self.name_all(owner, &taken, before.map(|it| &it.index)).await?;
-        self.check_sizes(&taken)?;
+        self.check_typed(request.caller, &taken, before, request.validates_references).await?;
+        let target = self.stores.target().map_err(CatalogError::StoreElsewhere)?;
+        let mut names = self.name_all(owner, &taken, before.map(|it| &it.index)).await?;
+        self.check_values(&taken, &target)?;
         let mut placed = PlacedConnection { connection: Some(connection), ..PlacedConnection::default() };
-        if let Err(error) = self.put_all(owner, taken, &named, before, &mut placed).await {
-            self.withdraw(&placed.put).await;
+        if let Err(error) = self.put_all(owner, taken, before, (&target, &mut names), &mut placed).await {
+            self.take_back(&placed).await;
             return Err(error);
         }
-        placed.finish(owner.id, before, named);
+        placed.finish(owner.id, before, names);
         Ok(placed)
-    }
-
-    /// Only an admin types references, and none that names a secret which Strongroom keeps.
-    async fn check_typed(&self, caller: &Caller, taken: &[Taken]) -> Result<(), CatalogError> {
-        let typed: Vec<_> = taken
-            .iter()
-            .filter_map(|taken| if let Taken::Typed(reference) = taken { Some(reference) } else { None })
-            .collect();
-        if typed.is_empty() {
-            return Ok(());
-        }
-        if caller.role() != Role::Admin {
-            return Err(CatalogError::Forbidden("only an admin may use references (`secret:…`) in a connection"));
-        }
-        let names: Vec<_> = typed.iter().map(|reference| normal_name(&reference.name)).collect();
-        let held = self.services.holders(&names).await?;
-        let is_ours = |name: &str| held.iter().any(|holder| holder.kept && holder.normal_name == normal_name(name));
-        let faults = typed.iter().filter(|reference| is_ours(&reference.name)).map(|reference| {
-            let path = format!("connection.{}", shown(&reference.pointer));
-            Fault::new(path, "names a secret that Strongroom keeps for another field or service; send a value instead")
-        });
-        Ok(Faults::or_ok(faults.collect())?)
     }
 
     /// A name for each secret: the one it has, or the first that nobody holds.
@@ -121,127 +88,149 @@ impl ServiceCatalog {
         let mut held = if all.is_empty() { Vec::new() } else { self.services.holders(&all).await? };
         held.extend(taken.iter().filter_map(|taken| taken.typed_name(owner.id)));
         for (pointer, candidates) in candidates {
-            names.choose(owner.id, pointer, candidates, &held)?;
+            names.choose(owner.id, &pointer, candidates, &held)?;
         }
         Ok(names)
     }
 
-    /// Too large is refused before anything is put.
-    fn check_sizes(&self, taken: &[Taken]) -> Result<(), CatalogError> {
-        let limit = self.secrets.limits().value_bytes;
-        let too_large = taken.iter().filter_map(|taken| match taken {
-            Taken::New { place, value } if value.len() > limit => Some(Fault::new(
-                format!("connection.{}", shown(&place.pointer)),
-                format!("has {} bytes; {} holds at most {limit}", value.len(), self.secrets.kind()),
-            )),
-            _ => None,
-        });
-        Ok(Faults::or_ok(too_large.collect())?)
+    /// Another name for a field, since the store has somebody else's secret of the one that was chosen.
+    pub(super) async fn rename(&self, owner: Owner<'_>, pointer: &str, names: &mut Names) -> Result<(), CatalogError> {
+        let refused = names.of(pointer);
+        let candidates = self.names.candidates(owner.family, owner.name, pointer);
+        let candidates: Vec<_> = candidates.skip_while(|name| *name != refused).skip(1).collect();
+        let normal_names: Vec<_> = candidates.iter().map(|name| normal_name(name)).collect();
+        let held = self.services.holders(&normal_names).await?;
+        names.claimed.retain(|claimed| claimed.path != pointer);
+        names.choose(owner.id, pointer, candidates, &held)
+    }
+
+    /// What the store cannot hold is refused before anything is put.
+    fn check_values(&self, taken: &[Taken], target: &Target) -> Result<(), CatalogError> {
+        let (limit, kind) = (target.limits(&self.stores).value_bytes, target.kind(&self.stores));
+        let mut faults = Vec::new();
+        for taken in taken {
+            let Taken::New { place, value } = taken else { continue };
+            let path = || format!("connection.{}", shown(&place.pointer));
+            if value.len() > limit {
+                faults.push(Fault::new(path(), format!("has {} bytes; {kind} holds at most {limit}", value.len())));
+            } else if let Some(rule) = target.refusal(&self.stores, value) {
+                faults.push(Fault::new(path(), rule));
+            }
+        }
+        Ok(Faults::or_ok(faults)?)
     }
 
     async fn put_all(
         &self,
         owner: Owner<'_>,
         taken: Vec<Taken>,
-        names: &Names,
         before: Option<&LoadedService>,
+        (target, names): (&Target, &mut Names),
         placed: &mut PlacedConnection,
     ) -> Result<(), CatalogError> {
+        let mut old = self.old_values(&taken, before).await?;
+        let mut drafts = Vec::new();
         for taken in taken {
             match taken {
                 Taken::Kept(kept) => placed.keep(kept),
                 Taken::Typed(reference) => placed.refer(reference),
                 Taken::Moved { pointer, from } => {
-                    let value = self.value_of(before, &from).await?;
-                    let draft = KeptSecret { pointer, ..from };
-                    self.put_one(owner, draft, value, names, placed).await?;
+                    let value = old.remove(&from.pointer).ok_or_else(|| missing(before, &from))?;
+                    drafts.push((KeptSecret { pointer, ..from }, value));
                 }
                 Taken::New { place, value } => {
                     let stored = before.and_then(|it| it.index.kept_at(&place.pointer));
                     let form = StoredForm::from(place.form);
-                    if let Some(stored) = stored
-                        && stored.form == form
-                        && self.value_of(before, stored).await.is_ok_and(|old| old.is_same_as(&value))
-                    {
+                    let is_same = old.get(&place.pointer).is_some_and(|old| old.is_same_as(&value));
+                    if let Some(stored) = stored.filter(|stored| is_same && stored.form == form) {
                         placed.keep(stored.clone());
                         continue;
                     }
-                    let draft = KeptSecret {
-                        pointer: place.pointer,
-                        name: String::new(),
-                        version: crate::secret::SecretVersion::new(""),
-                        form,
-                        shown: place.shown,
-                    };
-                    self.put_one(owner, draft, value, names, placed).await?;
+                    drafts.push((KeptSecret::draft(place, form), value));
                 }
             }
         }
-        Ok(())
+        match target {
+            Target::Database => self.seal_all(owner, drafts, names, placed),
+            Target::Outside(store) => {
+                let drafts = drafts.into_iter().map(|draft| outside_draft(store.place(), before, draft, names));
+                self.put_outside(store, owner, drafts.collect(), names, placed).await
+            }
+        }
     }
 
-    async fn put_one(
+    fn seal_all(
         &self,
         owner: Owner<'_>,
-        mut draft: KeptSecret,
-        value: SecretValue,
+        drafts: Vec<(KeptSecret, SecretValue)>,
         names: &Names,
         placed: &mut PlacedConnection,
     ) -> Result<(), CatalogError> {
-        let id = SecretId::of_service(owner.id, draft.pointer.clone());
-        if let Some(sealer) = self.secrets.sealer() {
-            let sealed = sealer.seal(&id, &value)?;
+        for (mut draft, value) in drafts {
+            let id = SecretId::of_service(owner.id, draft.pointer.clone());
+            let sealed = self.stores.sealer()?.seal(&id, &value)?;
             draft.version = sealed.secret.version.clone();
+            draft.store = None;
+            draft.name = names.of(&draft.pointer);
             placed.sealed.push(sealed);
-        } else {
-            let secret = NamedSecret { id: id.clone(), name: names.of(&draft.pointer) };
-            let put = SecretPut {
-                secret: &secret,
-                label: owner.name,
-                value: &value,
-                token: Uuid::new_v4(),
-                mode: PutMode::New,
-                is_repeated: false,
-            };
-            draft.version = self.secrets.put(put).await?;
-            placed.put.push(StoredSecret { id, version: draft.version.clone() });
+            placed.secrets_changed = true;
+            placed.keep(draft);
         }
-        draft.name = names.of(&draft.pointer);
-        placed.secrets_changed = true;
-        placed.keep(draft);
         Ok(())
     }
 
-    /// The value that a stored secret has.
-    async fn value_of(&self, before: Option<&LoadedService>, kept: &KeptSecret) -> Result<SecretValue, CatalogError> {
-        let missing = || CatalogError::Unreadable {
-            name: before.map(|it| it.name().to_owned()).unwrap_or_default(),
-            paths: vec![format!("connection.{}", shown(&kept.pointer))],
-            reason: "its secret is missing; send the value again".to_owned(),
-        };
-        let before = before.ok_or_else(missing)?;
-        let secret = stored_secret(before.row.id, kept);
-        let read = match self.secrets.sealer() {
-            Some(sealer) => {
-                let position = before.index.kept.iter().position(|it| it.pointer == kept.pointer);
-                let ciphertext = position.and_then(|at| before.ciphertexts.get(at)?.as_deref());
-                sealer.open(&secret, ciphertext.ok_or_else(missing)?)
-            }
-            None => self.secrets.get(&named(&secret)).await.map(|found| found.value),
-        };
-        read.map_err(|error| match error.kind {
-            SecretsErrorKind::Corrupt | SecretsErrorKind::NotFound => missing(),
-            _ => error.into(),
-        })
-    }
-
-    /// Deletes versions that no document came to name. What fails here is found by the store's own clean-up.
-    pub(super) async fn withdraw(&self, put: &[StoredSecret]) {
-        for secret in put {
-            if let Err(error) = self.secrets.delete_version(&named(secret)).await {
-                tracing::warn!(secret.id = %secret.id, error = %error, "a secret that is not used was left behind");
+    /// The stored values that this write compares with or takes along, by their field: those that can be read. A value
+    /// that was changed in its store by somebody else is none: the one that is sent takes its place.
+    async fn old_values(
+        &self,
+        taken: &[Taken],
+        before: Option<&LoadedService>,
+    ) -> Result<BTreeMap<String, SecretValue>, CatalogError> {
+        let Some(before) = before else { return Ok(BTreeMap::new()) };
+        let wanted = taken.iter().filter_map(|taken| match taken {
+            Taken::New { place, .. } => before.index.kept.iter().position(|kept| kept.pointer == place.pointer),
+            Taken::Moved { from, .. } => before.index.kept.iter().position(|kept| kept.pointer == from.pointer),
+            Taken::Kept(_) | Taken::Typed(_) => None,
+        });
+        let wanted: BTreeSet<usize> = wanted.collect();
+        let mut values = BTreeMap::new();
+        for (at, found) in self.read_some(before, &wanted).await? {
+            match found {
+                Ok(found) if found.is_current => drop(values.insert(before.pointer(at), found.value)),
+                Ok(_) => {}
+                Err(error) if is_unreadable(&error) => {}
+                Err(error) => return Err(error.into()),
             }
         }
+        Ok(values)
+    }
+}
+
+fn missing(before: Option<&LoadedService>, kept: &KeptSecret) -> CatalogError {
+    CatalogError::Unreadable {
+        name: before.map(|it| it.name().to_owned()).unwrap_or_default(),
+        paths: vec![format!("connection.{}", shown(&kept.pointer))],
+        reason: "its secret is missing; send the value again".to_owned(),
+    }
+}
+
+/// A secret on its way into a store; one that this document names there already is replaced under its name.
+fn outside_draft(
+    place: &str,
+    before: Option<&LoadedService>,
+    (kept, value): (KeptSecret, SecretValue),
+    names: &Names,
+) -> OutsideDraft {
+    let old = before.and_then(|before| before.index.kept_at(&kept.pointer));
+    let old = old.filter(|old| old.store.as_deref() == Some(place) && old.name == names.of(&kept.pointer));
+    OutsideDraft { replaced: old.map(|old| old.version.clone()), kept, value }
+}
+
+impl KeptSecret {
+    /// A secret that has no name and no version yet.
+    fn draft(place: SecretPlace, form: StoredForm) -> Self {
+        let (name, version) = (String::new(), SecretVersion::new(""));
+        Self { pointer: place.pointer, name, version, store: None, form, shown: place.shown }
     }
 }
 
@@ -263,110 +252,53 @@ impl Taken {
     /// The name that a reference typed in this very connection holds.
     fn typed_name(&self, service_id: Uuid) -> Option<HeldName> {
         let Self::Typed(reference) = self else { return None };
-        let normal_name = normal_name(&reference.name);
+        let normal_name = normal_name(&parsed_name(reference));
         Some(HeldName { normal_name, service_id, path: reference.pointer.clone(), kept: false })
     }
 }
 
 /// Names by field.
-#[derive(Debug, Default)]
-struct Names {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
     known: BTreeMap<String, String>,
-    claimed: Vec<ClaimedName>,
+    pub(super) claimed: Vec<ClaimedName>,
 }
 
 impl Names {
-    fn of(&self, pointer: &str) -> String {
+    pub(super) fn of(&self, pointer: &str) -> String {
         self.known.get(pointer).cloned().unwrap_or_default()
     }
 
+    /// A field keeps the name that it has.
+    pub(super) fn keep(&mut self, pointer: &str, name: &str) {
+        self.known.insert(pointer.to_owned(), name.to_owned());
+    }
+
+    /// A field gets another name.
+    pub(super) fn claim(&mut self, pointer: &str, name: &str) {
+        self.claimed.retain(|claimed| claimed.path != pointer);
+        let (name, normal_name) = (name.to_owned(), normal_name(name));
+        self.known.insert(pointer.to_owned(), name.clone());
+        self.claimed.push(ClaimedName { name, normal_name, path: pointer.to_owned() });
+    }
+
+    /// The first of these names that nobody else holds.
     fn choose(
         &mut self,
         owner: Uuid,
-        pointer: String,
+        pointer: &str,
         candidates: Vec<String>,
         held: &[HeldName],
     ) -> Result<(), CatalogError> {
         for name in candidates {
             let normal = normal_name(&name);
-            let holders: Vec<_> = held.iter().filter(|holder| holder.normal_name == normal).collect();
-            let is_own = |holder: &&HeldName| holder.kept && holder.service_id == owner && holder.path == pointer;
-            if !holders.is_empty() && holders.iter().all(is_own) {
-                self.known.insert(pointer, name);
-                return Ok(());
-            }
-            let is_claimed = self.claimed.iter().any(|claimed| claimed.normal_name == normal);
-            if holders.is_empty() && !is_claimed {
-                self.known.insert(pointer.clone(), name.clone());
-                self.claimed.push(ClaimedName { name, normal_name: normal, path: pointer });
+            let mut holders = held.iter().filter(|holder| holder.normal_name == normal);
+            let is_free = holders.all(|holder| holder.kept && holder.service_id == owner && holder.path == pointer);
+            if is_free && !self.claimed.iter().any(|claimed| claimed.normal_name == normal) {
+                self.claim(pointer, &name);
                 return Ok(());
             }
         }
-        Err(CatalogError::Conflict(
-            "all names for a secret of this service are taken by references; rename the service",
-        ))
+        Err(CatalogError::Conflict("all names for a secret of this service are taken; rename the service"))
     }
-}
-
-impl PlacedConnection {
-    /// The stored connection, as it is.
-    pub(super) fn as_stored(loaded: &LoadedService) -> Self {
-        Self { connection: loaded.connection().cloned(), index: loaded.index.clone(), ..Self::default() }
-    }
-
-    /// No connection: whatever was stored goes.
-    pub(super) fn none(owner: Uuid, before: Option<&LoadedService>) -> Self {
-        let mut placed = Self::default();
-        placed.finish(owner, before, Names::default());
-        placed
-    }
-
-    fn keep(&mut self, kept: KeptSecret) {
-        self.put_reference(&kept.pointer, &kept.name);
-        self.index.kept.push(kept);
-    }
-
-    fn refer(&mut self, reference: TypedReference) {
-        self.put_reference(&reference.pointer, &reference.name);
-        self.index.typed.push(reference);
-    }
-
-    fn put_reference(&mut self, pointer: &str, name: &str) {
-        if let Some(connection) = &mut self.connection {
-            replace(connection, pointer, SecretReference::to_name(name).to_string().into());
-        }
-    }
-
-    /// What the old document named and the new one does not.
-    fn finish(&mut self, owner: Uuid, before: Option<&LoadedService>, names: Names) {
-        self.names.claimed = names.claimed;
-        let old = before.map(|it| it.index.clone()).unwrap_or_default();
-        if old.typed != self.index.typed {
-            self.names.typed = Some(self.index.typed.iter().map(TypedReference::claim).collect());
-        }
-        let still: BTreeSet<_> = self.index.kept.iter().map(|kept| (&kept.pointer, &kept.version)).collect();
-        let gone = old.kept.iter().filter(|kept| !still.contains(&(&kept.pointer, &kept.version)));
-        self.superseded = gone.map(|kept| stored_secret(owner, kept)).collect();
-        let released = old.kept.iter().filter(|kept| self.index.kept_at(&kept.pointer).is_none());
-        self.names.released = released.map(|kept| normal_name(&kept.name)).collect();
-        self.secrets_changed |= !self.superseded.is_empty();
-    }
-
-    /// Repairing a row that is not believed: whatever ciphertext it had goes.
-    pub(super) fn supersede_all(&mut self, stored: &StoredService) {
-        self.superseded = stored.ciphertexts.iter().map(|row| row.secret.clone()).collect();
-        self.names.typed = Some(self.index.typed.iter().map(TypedReference::claim).collect());
-        self.secrets_changed = true;
-    }
-}
-
-impl TypedReference {
-    fn claim(&self) -> ClaimedName {
-        ClaimedName { name: self.name.clone(), normal_name: normal_name(&self.name), path: self.pointer.clone() }
-    }
-}
-
-pub(super) fn named(secret: &StoredSecret) -> NamedVersion {
-    let secret = secret.clone();
-    NamedVersion { secret: NamedSecret { id: secret.id, name: String::new() }, version: secret.version }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::connection::PlacedConnection;
 use super::loaded::{LoadedService, unreadable};
+use super::placed::{PlacedConnection, planned_deletion};
 use super::read::{chosen_view, meanings};
 use super::save::{Draft, Replaces};
 use super::write::check_match;
@@ -58,26 +58,23 @@ impl ServiceCatalog {
 
     async fn erase(&self, request: &WriteRequest<'_>, stored: StoredService) -> Result<WriteAnswer, CatalogError> {
         let (id, revision) = (stored.row.id, stored.row.revision);
-        let elsewhere: Vec<_> = match LoadedService::from_row(stored.clone(), &*self.signer) {
-            Ok(loaded) if self.secrets.sealer().is_none() => loaded.stored_secrets().collect(),
-            _ => Vec::new(),
+        // Of a row that is not believed nothing is deleted elsewhere: `strongroom secrets gc` finds what it left.
+        let deletions: Vec<_> = match LoadedService::from_row(stored.clone(), &*self.signer) {
+            Ok(loaded) => loaded.index.kept.iter().filter_map(|kept| planned_deletion(id, kept)).collect(),
+            Err(_) => Vec::new(),
         };
         let ready = self.make_ready(stored);
         let subject = (request.family, id, ready.name.clone());
         let paths = ready.secret_paths.clone();
         let actor = (request.caller.name(), request.origin);
         let entry = self.audit_entry(actor, AuditAction::HardDelete, subject, paths);
-        let erased = self.services.erase(id, revision, Vec::new(), entry).await;
+        let erased = self.services.erase(id, revision, deletions.clone(), entry).await;
         self.cache.forget(&ready.keys());
         erased.map_err(|error| match error {
             ServiceWriteError::Store(error) => error.into(),
             _ => CatalogError::Raced,
         })?;
-        for secret in elsewhere {
-            if let Err(error) = self.secrets.delete(&super::connection::named(&secret).secret).await {
-                tracing::warn!(secret.id = %secret.id, error = %error, "a secret of a deleted service was left behind");
-            }
-        }
+        self.settle(&[], &deletions).await;
         Ok(self.answer_unchanged(request, &ready, Change::Deleted))
     }
 
@@ -135,7 +132,7 @@ impl ServiceCatalog {
         let (version, entity) = found.ok_or(CatalogError::NotFound("version of this service"))?;
         let name = entity.get("name").and_then(Value::as_str).unwrap_or_default().into();
         let body = shown_entity(entity, view, base_url, family, id);
-        Ok(ServiceAnswer { body, view, id, name, etag: etag(id, version), unresolved: Vec::new() })
+        Ok(ServiceAnswer::new(body, view, id, (name, etag(id, version))))
     }
 
     async fn all_versions(

@@ -53,6 +53,8 @@ pub(super) struct ReadyService {
     pub(super) secret_paths: Arc<[String]>,
     /// Whether the row has our MAC; else nothing of it counts, not even that it was deleted.
     pub(super) is_believed: bool,
+    /// Grows with each write.
+    pub(super) revision: u64,
     /// Fields that do not open, and why: they spoil the views that show the connection, and nothing else.
     pub(super) broken: Option<(Vec<String>, String)>,
 }
@@ -102,6 +104,11 @@ impl LoadedService {
             *connection = self.index.masked(connection);
         }
         entity
+    }
+
+    /// The field of a secret, by its number in the index.
+    pub(super) fn pointer(&self, at: usize) -> String {
+        self.index.kept.get(at).map(|kept| kept.pointer.clone()).unwrap_or_default()
     }
 
     pub(super) fn stored_secrets(&self) -> impl Iterator<Item = StoredSecret> {
@@ -167,21 +174,25 @@ impl ServiceCatalog {
             ciphertexts,
             secret_paths,
             is_believed: true,
+            revision: row.revision,
             broken,
         }
     }
 
-    /// The fields whose ciphertext does not open, for stores that seal into our own rows.
+    /// The fields whose ciphertext does not open, of those that lie in our own rows.
     pub(super) fn broken_fields(&self, loaded: &LoadedService) -> Option<(Vec<String>, String)> {
-        let sealer = self.secrets.sealer()?;
+        let sealer = self.stores.sealer().ok()?;
         let mut paths = Vec::new();
         let mut reasons: Vec<String> = Vec::new();
         for (kept, ciphertext) in loaded.index.kept.iter().zip(&loaded.ciphertexts) {
+            if kept.store.is_some() {
+                continue;
+            }
             let opened = match ciphertext {
                 Some(ciphertext) => sealer.open(&stored_secret(loaded.row.id, kept), ciphertext).err(),
                 None => Some(crate::secrets_manager::SecretsError::new(
                     crate::secrets_manager::SecretsErrorKind::NotFound,
-                    self.secrets.kind(),
+                    self.stores.database().kind(),
                     "open",
                 )),
             };
@@ -218,6 +229,7 @@ fn unbelieved(row: &ServiceRow, reason: &str) -> ReadyService {
         ciphertexts: Vec::new(),
         secret_paths: Arc::default(),
         is_believed: false,
+        revision: row.revision,
         broken: Some((vec!["connection".to_owned()], format!("{reason}; {REPAIR}"))),
     }
 }

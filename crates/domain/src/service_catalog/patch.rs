@@ -62,7 +62,7 @@ impl ServiceCatalog {
         } else {
             match connection.map(config_of).transpose()?.flatten() {
                 Some(config) => self.place_or_keep(request, &loaded, Some(config)).await?,
-                None => super::connection::PlacedConnection::none(loaded.row.id, Some(&loaded)),
+                None => super::PlacedConnection::none(loaded.row.id, Some(&loaded)),
             }
         };
         let draft = Draft { entity, placed, action: AuditAction::Update, change: Change::Updated };

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::loaded::{CacheKey, ReadyService};
-use super::{CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer, is_unreadable};
+use super::opened::Opened;
+use super::{CatalogError, ListRequest, ReadRequest, ServiceAnswer, ServiceCatalog, ServicePageAnswer};
 use crate::audit::{AuditAction, Origin};
 use crate::caller::{Admin, Caller, Role};
 use crate::entity_template::{Filling, View};
 use crate::fault::Faults;
 use crate::json_pointer::shown;
-use crate::secret::SecretValue;
+use crate::secret_swap::SecretIndex;
 use crate::service::{Family, ServiceKey, fully_qualified_name};
 use crate::service_store::ListQuery;
 
@@ -48,14 +49,18 @@ impl ServiceCatalog {
         view: View,
     ) -> Result<ServiceAnswer, CatalogError> {
         let body = match (view, caller.admin()) {
-            (View::Plaintext, Some(admin)) => self.plaintext(admin, origin, base_url, ready).await?,
+            (View::Plaintext, Some(admin)) => {
+                let PlaintextBody { body, etag, drifted } = self.plaintext(admin, origin, base_url, ready).await?;
+                return Ok(ServiceAnswer { etag, drifted, ..answer_of(ready, view, body) });
+            }
             (View::References, _) => ready.template.render(base_url, Filling::References),
             (View::Masked, _) => ready.template.render(base_url, Filling::Masked),
             (View::Hidden, _) => ready.template.render(base_url, Filling::Hidden),
             (View::Plaintext, None) => return Err(too_much()),
         };
         let unresolved = if view == View::References { unresolved(ready) } else { Vec::new() };
-        Ok(ServiceAnswer { body, view, id: ready.id, name: ready.name.clone(), etag: ready.etag.clone(), unresolved })
+        let reason = if view == View::Hidden { self.why_hidden(caller, ready) } else { None };
+        Ok(ServiceAnswer { unresolved, reason, ..answer_of(ready, view, body) })
     }
 
     /// Plaintext: the audit entry is kept first, or there is no answer.
@@ -65,42 +70,15 @@ impl ServiceCatalog {
         origin: &Origin,
         base_url: &str,
         ready: &ReadyService,
-    ) -> Result<String, CatalogError> {
+    ) -> Result<PlaintextBody, CatalogError> {
         let subject = (ready.family, ready.id, ready.name.clone());
         let entry = self.audit_entry((admin.name(), origin), AuditAction::Read, subject, ready.secret_paths.clone());
         self.audit.record(entry).await.map_err(CatalogError::NoAudit)?;
-        let values = self.open_all(ready).await?;
-        Ok(ready.template.render(base_url, Filling::Plaintext(&values)))
-    }
-
-    /// The values of a service's secrets, in the order of its index.
-    pub(super) async fn open_all(&self, ready: &ReadyService) -> Result<Vec<SecretValue>, CatalogError> {
-        let opened: Vec<Result<SecretValue, crate::secrets_manager::SecretsError>> = match self.secrets.sealer() {
-            Some(sealer) => {
-                let pairs = ready.secrets.iter().zip(&ready.ciphertexts);
-                pairs.map(|(secret, it)| sealer.open(secret, it.as_deref().unwrap_or_default())).collect()
-            }
-            None => {
-                let named: Vec<_> = ready.secrets.iter().map(super::connection::named).collect();
-                let found = self.secrets.get_many(&named).await;
-                found.into_iter().map(|found| found.map(|found| found.value)).collect()
-            }
-        };
-        let mut values = Vec::with_capacity(opened.len());
-        for (secret, opened) in ready.secrets.iter().zip(opened) {
-            match opened {
-                Ok(value) => values.push(value),
-                Err(error) if is_unreadable(&error) => {
-                    return Err(CatalogError::Unreadable {
-                        name: ready.name.to_string(),
-                        paths: vec![format!("connection.{}", shown(&secret.id.path))],
-                        reason: error.detail.unwrap_or_else(|| error.kind.to_string()),
-                    });
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(values)
+        let opened = self.open_all(ready).await?;
+        let Opened { newer, values, drifted } = opened;
+        let ready = newer.as_ref().unwrap_or(ready);
+        let body = ready.template.render(base_url, Filling::Plaintext(&values));
+        Ok(PlaintextBody { body, etag: ready.etag.clone(), drifted })
     }
 
     /// A page of services.
@@ -144,12 +122,27 @@ impl ServiceCatalog {
 
     /// The most that this caller may see of this service.
     pub(super) fn best_view(&self, caller: &Caller, ready: &ReadyService) -> View {
-        let has_none_of_ours = ready.index.kept.is_empty() && ready.broken.is_none();
         match caller.role() {
             Role::Admin => View::Plaintext,
-            Role::Worker if has_none_of_ours || self.secrets.limits().reachable_by_workers => View::References,
+            Role::Worker if ready.broken.is_none() && self.workers_resolve(&ready.index) => View::References,
             Role::Worker | Role::None => View::Hidden,
         }
+    }
+
+    /// Whether workers can resolve every reference: none of the secrets lies in our own database.
+    pub(super) fn workers_resolve(&self, index: &SecretIndex) -> bool {
+        let is_reachable =
+            |store: &Option<String>| store.as_deref().is_some_and(|place| self.stores.is_reachable_by_workers(place));
+        index.kept.iter().all(|kept| is_reachable(&kept.store))
+    }
+
+    /// Why a worker does not see a connection that it would see, were its secrets elsewhere.
+    fn why_hidden(&self, caller: &Caller, ready: &ReadyService) -> Option<&'static str> {
+        let is_waiting = caller.role() == Role::Worker && ready.broken.is_none() && !self.workers_resolve(&ready.index);
+        is_waiting.then_some(
+            "its secrets lie in the database of Strongroom, which no worker can read; an admin can enable a secrets \
+             manager that workers reach, or wait until the secrets have been moved there",
+        )
     }
 
     /// Finds a service by id, or by either form of its name; an exact fully qualified name wins.
@@ -184,6 +177,16 @@ impl ServiceCatalog {
     }
 }
 
+struct PlaintextBody {
+    body: String,
+    etag: Arc<str>,
+    drifted: Vec<String>,
+}
+
+fn answer_of(ready: &ReadyService, view: View, body: String) -> ServiceAnswer {
+    ServiceAnswer::new(body, view, ready.id, (ready.name.clone(), ready.etag.clone()))
+}
+
 /// The fully qualified names that a name in a request may mean, the likeliest first.
 pub(super) fn meanings(name: &str) -> Vec<String> {
     let inner = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(|it| it.replace("\"\"", "\""));
@@ -214,8 +217,12 @@ fn too_much() -> CatalogError {
 
 /// Fields with a reference where the unmodified client expects none, so that it does not resolve them.
 fn unresolved(ready: &ReadyService) -> Vec<String> {
-    let pointers = ready.index.pointers();
-    pointers.filter(|pointer| !is_resolved_by_client(pointer)).map(|it| format!("connection.{}", shown(it))).collect()
+    // Versions and keys are ours: the client would take them for a part of the name.
+    let is_ours = |pointer: &str| {
+        ready.index.typed.iter().any(|typed| typed.pointer == pointer && typed.name.contains(['@', '#']))
+    };
+    let pointers = ready.index.pointers().filter(|pointer| !is_resolved_by_client(pointer) || is_ours(pointer));
+    pointers.map(|it| format!("connection.{}", shown(it))).collect()
 }
 
 /// Whether the unmodified client's models take the field for a secret, so that it resolves a reference there.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::connection::PlacedConnection;
 use super::loaded::{LoadedService, ReadyService, sign_row};
+use super::placed::PlacedConnection;
 use super::{
     CatalogError, Change, ServiceAnswer, ServiceCatalog, WriteAnswer, WriteRequest, etag, path_of, version_number,
 };
@@ -14,7 +14,6 @@ use crate::audit::AuditAction;
 use crate::caller::Role;
 use crate::entity_template::{EntityTemplate, Filling, View};
 use crate::row_signer::{KeyId, RowMac};
-use crate::secret::StoredSecret;
 use crate::service::{EntityVersion, Family, fully_qualified_name};
 use crate::service_store::{ServiceRow, ServiceWrite, ServiceWriteError, VersionRow};
 
@@ -128,25 +127,26 @@ impl ServiceCatalog {
         &self,
         request: &WriteRequest<'_>,
         row: ServiceRow,
-        placed: PlacedConnection,
+        mut placed: PlacedConnection,
         replaces: Replaces<'_>,
         (action, name): (AuditAction, Arc<str>),
     ) -> Result<(), CatalogError> {
-        let paths = placed.sealed.iter().map(|sealed| &sealed.secret).chain(&placed.put);
-        let paths: Arc<[String]> = paths.map(|secret| secret.id.path.clone()).collect();
+        let paths = placed
+            .sealed
+            .iter()
+            .map(|sealed| &sealed.secret.id)
+            .chain(placed.puts.iter().map(|put| &put.intent.secret.id));
+        let paths: Arc<[String]> = paths.map(|id| id.path.clone()).collect();
         let subject = (request.family, row.id, name.clone());
         let keys = [super::CacheKey::Id(row.family, row.id), super::CacheKey::Fqn(row.family, row.fqn.clone())];
-        let PlacedConnection { sealed, put, superseded, names, .. } = placed;
-        let elsewhere: Vec<StoredSecret> =
-            if self.secrets.sealer().is_none() { superseded.clone() } else { Vec::new() };
         let history = history_of(replaces).filter(|before| before.version != row.version);
         let write = ServiceWrite {
             row,
             expected_revision: replaces.revision(),
-            sealed,
-            superseded,
-            names,
-            intents: crate::secret_intents::IntentChanges::default(),
+            sealed: std::mem::take(&mut placed.sealed),
+            superseded: std::mem::take(&mut placed.superseded),
+            names: std::mem::take(&mut placed.names),
+            intents: placed.intent_changes(),
             history,
             audit: self.audit_entry((request.caller.name(), request.origin), action, subject, paths),
         };
@@ -155,11 +155,11 @@ impl ServiceCatalog {
         if let Err(error) = written {
             // An unknown outcome may have been a success: what it names must not be deleted.
             if !matches!(error, ServiceWriteError::Store(_)) {
-                self.withdraw(&put).await;
+                self.take_back(&placed).await;
             }
             return Err(write_error(error));
         }
-        self.withdraw(&elsewhere).await;
+        self.settle(&placed.puts, &placed.deletions).await;
         Ok(())
     }
 
@@ -174,16 +174,14 @@ impl ServiceCatalog {
     ) -> WriteAnswer {
         let (filling, view) = match request.caller.role() {
             Role::Admin => (Filling::Masked, View::Masked),
-            Role::Worker if placed.index.kept.is_empty() || self.secrets.limits().reachable_by_workers => {
-                (Filling::References, View::References)
-            }
+            Role::Worker if self.workers_resolve(&placed.index) => (Filling::References, View::References),
             Role::Worker | Role::None => (Filling::Hidden, View::Hidden),
         };
         let id = id_of(entity);
         let template = EntityTemplate::new(&path_of(request.family, id), entity, &placed.index);
         let body = template.render(request.base_url, filling);
         let name: Arc<str> = entity.get("name").and_then(Value::as_str).unwrap_or_default().into();
-        let service = ServiceAnswer { body, view, id, name, etag: etag(id, version), unresolved: Vec::new() };
+        let service = ServiceAnswer::new(body, view, id, (name, etag(id, version)));
         WriteAnswer { service, change }
     }
 
@@ -206,7 +204,7 @@ impl ServiceCatalog {
         };
         let body = ready.template.render(request.base_url, filling);
         let (name, etag) = (ready.name.clone(), ready.etag.clone());
-        let service = ServiceAnswer { body, view, id: ready.id, name, etag, unresolved: Vec::new() };
+        let service = ServiceAnswer::new(body, view, ready.id, (name, etag));
         WriteAnswer { service, change }
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::connection::{Owner, PlacedConnection};
+use super::connection::Owner;
 use super::loaded::LoadedService;
+use super::placed::PlacedConnection;
 use super::save::{Draft, Replaces, new_entity};
 use super::{CatalogError, Change, ServiceCatalog, WriteAnswer, WriteRequest, etag};
 use crate::audit::AuditAction;
@@ -97,7 +98,7 @@ impl ServiceCatalog {
         let entity = new_entity(id, &fields.name, &fields.service_type, fields.others);
         let owner = Owner { id, family: request.family, name: &fields.name, service_type: &fields.service_type };
         let placed = match fields.connection.map(config_of).transpose()?.flatten() {
-            Some(config) => self.place(request.caller, owner, config, None).await?,
+            Some(config) => self.place(request, owner, config, None).await?,
             None => self.without_connection(owner, None)?,
         };
         let draft = Draft { entity, placed, action: AuditAction::Create, change: Change::Created };
@@ -159,7 +160,7 @@ impl ServiceCatalog {
         let (name, service_type) = (loaded.name(), loaded.service_type());
         let owner = Owner { id: loaded.row.id, family: request.family, name, service_type };
         match config {
-            Some(config) => self.place(request.caller, owner, config, Some(loaded)).await,
+            Some(config) => self.place(request, owner, config, Some(loaded)).await,
             None => Ok(PlacedConnection::as_stored(loaded)),
         }
     }
@@ -175,7 +176,7 @@ impl ServiceCatalog {
         let owner =
             Owner { id: row.id, family: request.family, name: &fields.name, service_type: &fields.service_type };
         let mut placed = match fields.connection.map(config_of).transpose()?.flatten() {
-            Some(config) => self.place(request.caller, owner, config, None).await?,
+            Some(config) => self.place(request, owner, config, None).await?,
             None => self.without_connection(owner, None)?,
         };
         placed.supersede_all(&stored);
