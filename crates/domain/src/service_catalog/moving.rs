@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::{BoxFuture, FutureExt, join};
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -277,16 +277,15 @@ impl ServiceCatalog {
             .enumerate()
             .flat_map(|(service, it)| (0..it.secrets.len()).map(move |secret| (service, secret)))
             .collect();
-        let outcomes: Vec<_> = {
-            let services = &departing;
-            stream::iter(all)
-                .map(|(service, secret)| async move {
-                    (service, secret, self.put_moved(order, services, service, secret).await)
-                })
-                .buffer_unordered(IN_FLIGHT)
-                .collect()
-                .await
-        };
+        let services = &departing;
+        let puts: Vec<BoxFuture<'_, _>> = all
+            .into_iter()
+            .map(|(service, secret)| {
+                let put = self.put_moved(order, services, service, secret);
+                put.map(move |outcome| (service, secret, outcome)).boxed()
+            })
+            .collect();
+        let outcomes: Vec<_> = stream::iter(puts).buffer_unordered(IN_FLIGHT).collect().await;
         let mut failed = None;
         for (service, secret, outcome) in outcomes {
             let Some(it) = departing.get_mut(service) else { continue };

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use uuid::Uuid;
 
@@ -72,11 +73,12 @@ impl ServiceCatalog {
         while !waiting.is_empty() {
             let intents: Vec<_> = waiting.iter().map(|draft| intent_of(store, owner.id, draft, names)).collect();
             self.intend(&intents).await?;
-            let outcomes: Vec<_> = stream::iter(waiting.iter().zip(&intents))
-                .map(|(draft, intent)| put_one(&**store, owner.name, draft, intent))
-                .buffered(AT_ONCE)
-                .collect()
-                .await;
+            let puts: Vec<BoxFuture<'_, _>> = waiting
+                .iter()
+                .zip(&intents)
+                .map(|(draft, intent)| put_one(&**store, owner.name, draft, intent).boxed())
+                .collect();
+            let outcomes: Vec<_> = stream::iter(puts).buffered(AT_ONCE).collect().await;
             let mut failed = None;
             let mut again = Vec::new();
             for ((draft, intent), outcome) in waiting.into_iter().zip(intents).zip(outcomes) {
