@@ -48,6 +48,12 @@ impl SecretValue {
     }
 }
 
+impl From<SecretString> for SecretValue {
+    fn from(value: SecretString) -> Self {
+        Self(value)
+    }
+}
+
 impl fmt::Debug for SecretValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SecretValue(redacted)")

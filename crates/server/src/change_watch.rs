@@ -37,6 +37,12 @@ pub(crate) async fn watch(application: &Application) {
         });
         let everything = Changes { everything: true, ..Changes::default() };
         forget(application, if keys { &everything } else { changes.as_ref().unwrap_or(&everything) });
+        if changes.as_ref().is_ok_and(|changes| changes.store || changes.everything)
+            && let Err(error) = application.follow_store().await
+        {
+            tracing::warn!(error = %error, "nobody knows where secrets go");
+            is_following = false;
+        }
         is_ring_unchecked |= keys;
         if keys || announced.elapsed() >= ANNOUNCE_EVERY {
             if is_ring_unchecked {

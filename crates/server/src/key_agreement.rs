@@ -15,18 +15,31 @@ pub(crate) struct KeyAgreement {
     lacking: Mutex<Option<KeyId>>,
     /// A key that rows need, and that is not in the ring any more.
     missing: Mutex<Option<KeyId>>,
+    /// The place of the store that this server is configured for.
+    store: Mutex<String>,
 }
 
 impl KeyAgreement {
     pub(crate) fn new() -> Self {
-        Self { id: Uuid::new_v4(), lacking: Mutex::default(), missing: Mutex::default() }
+        Self {
+            id: Uuid::new_v4(),
+            lacking: Mutex::default(),
+            missing: Mutex::default(),
+            store: Mutex::new("db".to_owned()),
+        }
+    }
+
+    /// What is announced beside the keys from now on.
+    pub(crate) fn is_configured_for(&self, store: &str) {
+        store.clone_into(&mut self.store.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Announces this server, and encrypts from now on with the newest key that all have.
     pub(crate) async fn renew(&self, ring: &SharedKeyRing, database: &Database) -> Result<(), StoreError> {
         let announce = async || {
             let ring = ring.current();
-            let replica = Replica { id: self.id, keys: ring.ids(), encrypts: ring.encrypting().clone() };
+            let store = Some(self.store.lock().unwrap_or_else(PoisonError::into_inner).clone());
+            let replica = Replica { id: self.id, keys: ring.ids(), encrypts: ring.encrypting().clone(), store };
             database.replicas.announce(&replica).await
         };
         announce().await?;

@@ -14,6 +14,8 @@ mod logging;
 mod open_connections;
 mod open_database;
 mod process_limits;
+mod secret_stores;
+mod secrets_migration;
 mod system_clock;
 mod wiring;
 

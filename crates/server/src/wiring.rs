@@ -6,15 +6,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use strongroom_database::Database;
 use strongroom_domain::{
-    AccessTokens, CatalogSettings, Clock, ConnectionTypes, NameSettings, SecretWords, SecretsManager, ServiceCatalog,
+    AccessTokens, CatalogSettings, Clock, ConnectionTypes, NameSettings, SecretWords, ServiceCatalog, StoreError,
 };
 use strongroom_secrets_managers::SharedKeyRing;
-use strongroom_secrets_managers::registry::{self, Parts};
 
-use crate::config::{Config, SecretsManagerKind};
+use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::key_agreement::{KeyAgreement, encrypt_with_common_key, missing_keys};
 use crate::key_ring_source::KeyRingSource;
+use crate::secret_stores::ConfiguredStores;
 use crate::system_clock::SystemClock;
 use crate::{first_admin, open_database};
 
@@ -24,7 +24,8 @@ pub(crate) struct Application {
     pub(crate) database: Database,
     pub(crate) ring: SharedKeyRing,
     pub(crate) agreement: KeyAgreement,
-    pub(crate) secrets: Arc<dyn SecretsManager>,
+    pub(crate) stores: ConfiguredStores,
+    types: Arc<ConnectionTypes>,
     pub(crate) catalog: Arc<ServiceCatalog>,
     pub(crate) tokens: Arc<AccessTokens>,
 }
@@ -60,33 +61,54 @@ pub(crate) async fn assemble(config: &Config, purpose: Purpose) -> anyhow::Resul
         }
         Purpose::Command => drop(encrypt_with_common_key(&ring, &database.replicas.live().await?)),
     }
-    if purpose == Purpose::Server && config.secrets_manager.kind == SecretsManagerKind::InMemory {
-        ensure!(
-            config.database.sqlite_path().is_some(),
-            "secretsManager is in-memory, and a database server is for several replicas, which would not see each \
-             other's secrets; use db"
-        );
-        ensure!(
-            database.services.is_empty().await?,
-            "secretsManager is in-memory, and the database holds services whose secrets would be out of reach; \
-             use db, or a new data directory"
-        );
-    }
-    let parts = Parts { ciphertexts: Arc::clone(&database.ciphertexts), ring: ring.clone() };
-    let secrets = registry::build(config.secrets_manager.kind.name(), parts)?;
+    let stores = ConfiguredStores::open(config, &database, &ring, purpose).await?;
     let types = Arc::new(load_types(config)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let signer = Arc::new(ring.clone());
     let principals = Arc::clone(&database.principals);
-    let tokens = Arc::new(AccessTokens::new(principals, signer.clone(), Arc::clone(&clock)));
-    let names = NameSettings { prefix: config.secrets_manager.prefix.clone(), cluster: config.cluster_name.clone() };
-    let settings = CatalogSettings { names, cache_bytes: config.cache.max_bytes() };
-    let (services, audit) = (Arc::clone(&database.services), Arc::clone(&database.audit));
-    let catalog = ServiceCatalog::new(types, services, audit, Arc::clone(&secrets), signer, clock, settings);
+    let tokens = Arc::new(AccessTokens::new(principals, Arc::new(ring.clone()), clock));
+    let catalog = Arc::new(catalog_of(config, &types, &database, &stores, &ring, config.cache.max_bytes()));
     if purpose == Purpose::Server {
+        agreement.is_configured_for(stores.wanted.place());
         first_admin::ensure_exists(&tokens, &directory).await?;
     }
-    Ok(Application { directory, database, ring, agreement, secrets, catalog: Arc::new(catalog), tokens })
+    Ok(Application { directory, database, ring, agreement, stores, types, catalog, tokens })
+}
+
+impl Application {
+    /// The same catalog over another handle of the database, such as one under a lease.
+    pub(crate) fn catalog_over(&self, config: &Config, database: &Database) -> ServiceCatalog {
+        catalog_of(config, &self.types, database, &self.stores, &self.ring, 0)
+    }
+
+    /// Does as the database says about where secrets go.
+    pub(crate) async fn follow_store(&self) -> Result<(), StoreError> {
+        let noted = self.database.stores.active_store().await?;
+        if self.stores.wanted.kind() != "in-memory" {
+            self.stores.stores.follow(noted.as_ref());
+        }
+        Ok(())
+    }
+}
+
+fn catalog_of(
+    config: &Config,
+    types: &Arc<ConnectionTypes>,
+    database: &Database,
+    stores: &ConfiguredStores,
+    ring: &SharedKeyRing,
+    cache_bytes: u64,
+) -> ServiceCatalog {
+    let names = NameSettings { prefix: config.secrets_manager.prefix.clone(), cluster: config.cluster_name.clone() };
+    let reference_prefixes = config.references.allowed_prefixes.clone();
+    ServiceCatalog::new(
+        Arc::clone(types),
+        (Arc::clone(&database.services), Arc::clone(&database.intents)),
+        Arc::clone(&database.audit),
+        Arc::clone(&stores.stores),
+        Arc::new(ring.clone()),
+        Arc::new(SystemClock),
+        CatalogSettings { names, reference_prefixes, cache_bytes },
+    )
 }
 
 /// The key ring; made only where nothing was ever encrypted, or a lost file would go unnoticed.

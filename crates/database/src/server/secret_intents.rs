@@ -65,6 +65,11 @@ impl IntentStore for ServerDatabase {
         writing!(self, session => async { Ok(session.execute(sql, values![token]).await? == 1) })
     }
 
+    async fn begin_deletion(&self, token: Uuid) -> Result<bool, StoreError> {
+        let sql = "UPDATE secret_intents SET state = 'removing' WHERE token = $1 AND state IN ('deleting', 'removing')";
+        writing!(self, session => async { Ok(session.execute(sql, values![token]).await? == 1) })
+    }
+
     async fn put_off(&self, tokens: &[Uuid], due_in: Duration) -> Result<(), StoreError> {
         writing!(self, session => put_off(session, tokens, due_in))
     }
@@ -130,7 +135,23 @@ async fn intend(session: &mut Session, intents: &[Intent], due_in: Duration) -> 
             return Err(Fault::Refused(IntentError::NameTaken(normal_name.clone())));
         }
     }
+    for (normal_name, intent) in normal_names.iter().zip(intents) {
+        let SecretId { owner_id, path, .. } = &intent.secret.id;
+        if is_about_to_go(session, normal_name, *owner_id).await? {
+            return Err(Fault::Refused(IntentError::NameTaken(normal_name.clone())));
+        }
+        let sql = "DELETE FROM secret_intents
+                   WHERE normal_name = $1 AND owner_id = $2 AND path = $3 AND state = 'deleting'";
+        session.execute(sql, values![normal_name, *owner_id, path]).await?;
+    }
     Ok(insert(session, intents, due_in).await?)
+}
+
+/// Whether a secret is being removed from a store under this name.
+async fn is_about_to_go(session: &mut Session, normal_name: &str, owner_id: Uuid) -> sqlx::Result<bool> {
+    let sql = "SELECT 1 FROM secret_intents WHERE normal_name = $1 AND (state = 'removing' OR (state = 'withdrawing'
+                   AND NOT EXISTS (SELECT 1 FROM secret_names WHERE normal_name = $2 AND service_id = $3))) LIMIT 1";
+    session.exists(sql, values![normal_name, normal_name, owner_id]).await
 }
 
 async fn insert(session: &mut Session, intents: &[Intent], due_in: Duration) -> sqlx::Result<()> {

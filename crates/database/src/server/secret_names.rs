@@ -91,12 +91,21 @@ async fn replace_typed(session: &mut Session, service_id: Uuid, typed: &[Claimed
 
 async fn claim_name(session: &mut Session, service_id: Uuid, claim: &ClaimedName) -> Changed {
     let ClaimedName { name, normal_name, path } = claim;
-    let is_taken = "SELECT 1 FROM secret_names WHERE normal_name = $1
-                    UNION ALL SELECT 1 FROM typed_references WHERE normal_name = $2
-                    UNION ALL SELECT 1 FROM secret_intents
-                    WHERE normal_name = $3 AND NOT (owner_id = $4 AND path = $5) LIMIT 1";
-    if session.exists(is_taken, values![normal_name, normal_name, normal_name, service_id, path]).await? {
-        return Err(taken(normal_name));
+    let holders = "SELECT CASE WHEN service_id = $1 AND path = $2 THEN 'own' ELSE 'other' END
+                   FROM secret_names WHERE normal_name = $3
+                   UNION ALL SELECT 'other' FROM typed_references WHERE normal_name = $4
+                   UNION ALL SELECT 'other' FROM secret_intents
+                   WHERE normal_name = $5 AND NOT (owner_id = $6 AND path = $7)";
+    let values = values![service_id, path, normal_name, normal_name, normal_name, service_id, path];
+    let mut is_own = false;
+    for row in session.query(holders, values).await? {
+        if row.text(0)? != "own" {
+            return Err(taken(normal_name));
+        }
+        is_own = true;
+    }
+    if is_own {
+        return Ok(());
     }
     let sql = "INSERT INTO secret_names (normal_name, name, service_id, path) VALUES ($1, $2, $3, $4)";
     session.execute(sql, values![normal_name, name, service_id, path]).await?;

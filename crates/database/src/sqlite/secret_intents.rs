@@ -45,6 +45,10 @@ impl IntentStore for SqliteDatabase {
         self.write(Effect::Change, move |connection| Ok(withdraw(connection, token)?)).await
     }
 
+    async fn begin_deletion(&self, token: Uuid) -> Result<bool, StoreError> {
+        self.write(Effect::Change, move |connection| Ok(begin_deletion(connection, token)?)).await
+    }
+
     async fn put_off(&self, tokens: &[Uuid], due_in: Duration) -> Result<(), StoreError> {
         let tokens = tokens.to_vec();
         self.write(Effect::Change, move |connection| Ok(put_off(connection, &tokens, due_in)?)).await
@@ -97,9 +101,22 @@ fn intend(connection: &Connection, intents: &[Intent], due_in: Duration) -> Resu
         if !is_free_for(connection, &normal_name, id.owner_id, &id.path)? {
             return Err(Fault::Refused(IntentError::NameTaken(normal_name)));
         }
+        if is_about_to_go(connection, &normal_name, id.owner_id)? {
+            return Err(Fault::Refused(IntentError::NameTaken(normal_name)));
+        }
+        let sql = "DELETE FROM secret_intents
+                   WHERE normal_name = ?1 AND owner_id = ?2 AND path = ?3 AND state = 'deleting'";
+        connection.prepare_cached(sql)?.execute(params![normal_name, id.owner_id, id.path])?;
         insert(connection, intent, &normal_name, due_in)?;
     }
     Ok(())
+}
+
+/// Whether a secret is being removed from a store under this name.
+fn is_about_to_go(connection: &Connection, normal_name: &str, owner_id: Uuid) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM secret_intents WHERE normal_name = ?1 AND (state = 'removing' OR (state = 'withdrawing'
+                   AND NOT EXISTS (SELECT 1 FROM secret_names WHERE normal_name = ?1 AND service_id = ?2))) LIMIT 1";
+    connection.prepare_cached(sql)?.exists(params![normal_name, owner_id])
 }
 
 fn insert(connection: &Connection, intent: &Intent, normal_name: &str, due_in: Duration) -> rusqlite::Result<()> {
@@ -157,6 +174,11 @@ fn intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
 fn withdraw(connection: &Connection, token: Uuid) -> rusqlite::Result<bool> {
     let sql = "UPDATE secret_intents SET state = 'withdrawing'
                WHERE token = ?1 AND state IN ('putting', 'withdrawing')";
+    Ok(connection.prepare_cached(sql)?.execute([token])? == 1)
+}
+
+fn begin_deletion(connection: &Connection, token: Uuid) -> rusqlite::Result<bool> {
+    let sql = "UPDATE secret_intents SET state = 'removing' WHERE token = ?1 AND state IN ('deleting', 'removing')";
     Ok(connection.prepare_cached(sql)?.execute([token])? == 1)
 }
 

@@ -98,6 +98,12 @@ fn claim_name(
     service_id: Uuid,
     ClaimedName { name, normal_name, path }: &ClaimedName,
 ) -> Result<(), Fault<ServiceWriteError>> {
+    let is_own = connection
+        .prepare_cached("SELECT 1 FROM secret_names WHERE normal_name = ?1 AND service_id = ?2 AND path = ?3")?
+        .exists(params![normal_name, service_id, path])?;
+    if is_own {
+        return Ok(());
+    }
     let is_taken = connection
         .prepare_cached(
             "SELECT 1 FROM secret_names WHERE normal_name = ?1

@@ -141,7 +141,7 @@ impl ServiceCatalog {
             set_aside(progress, refused);
             told(progress);
             underway = departed;
-            if progress.moved == 0 && progress.set_aside as usize >= HOPELESS && is_hopeless(progress) {
+            if progress.moved == 0 && is_hopeless(progress) {
                 self.give_up(&underway).await;
                 return Ok(0);
             }
@@ -230,7 +230,7 @@ impl ServiceCatalog {
                 None => Travelling {
                     at,
                     value,
-                    intent: self.new_intent(order, &service.loaded, kept, &kept.name),
+                    intent: new_intent(order, &service.loaded, kept),
                     is_repeated: false,
                     arrived: None,
                 },
@@ -249,16 +249,6 @@ impl ServiceCatalog {
             }
         }
         Ok((Some(service), refused))
-    }
-
-    fn new_intent(&self, order: MoveOrder<'_>, loaded: &LoadedService, kept: &KeptSecret, name: &str) -> Intent {
-        let id = SecretId::of_service(loaded.row.id, kept.pointer.clone());
-        Intent {
-            token: Uuid::new_v4(),
-            place: order.target.place().to_owned(),
-            secret: NamedSecret { id, name: name.to_owned() },
-            state: IntentState::Putting,
-        }
     }
 
     /// Puts the secrets of a page.
@@ -422,9 +412,10 @@ impl ServiceCatalog {
             let old = kept.clone();
             match (&sealer, &travelling.arrived) {
                 (Some(sealer), _) => {
-                    let sealed = sealer.seal(&SecretId::of_service(row.id, kept.pointer.clone()), &travelling.value)?;
-                    (kept.version, kept.store) = (sealed.secret.version.clone(), None);
-                    write.sealed.push(sealed);
+                    let id = SecretId::of_service(row.id, kept.pointer.clone());
+                    let envelope = sealer.seal(&id, &travelling.value)?;
+                    (kept.version, kept.store) = (envelope.secret.version.clone(), None);
+                    write.sealed.push(envelope);
                 }
                 (None, Some(version)) => {
                     (kept.version, kept.store) = (version.clone(), Some(place.to_owned()));
@@ -514,6 +505,16 @@ impl MovedParts {
             Some(deletion) => self.deletions.push(crate::secret_intents::PlannedDeletion { grace, ..deletion }),
             None => self.superseded.push(stored_secret(owner, old)),
         }
+    }
+}
+
+fn new_intent(order: MoveOrder<'_>, loaded: &LoadedService, kept: &KeptSecret) -> Intent {
+    let id = SecretId::of_service(loaded.row.id, kept.pointer.clone());
+    Intent {
+        token: Uuid::new_v4(),
+        place: order.target.place().to_owned(),
+        secret: NamedSecret { id, name: kept.name.clone() },
+        state: IntentState::Putting,
     }
 }
 

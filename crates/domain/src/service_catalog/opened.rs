@@ -96,7 +96,7 @@ impl ServiceCatalog {
             match self.current(ready, kept).await {
                 Ok((version, _)) => drop(other.insert(at, version)),
                 Err(error) if error.kind == SecretsErrorKind::NotFound => {
-                    drop(other.insert(at, SecretVersion::new("")))
+                    other.insert(at, SecretVersion::new(""));
                 }
                 Err(error) => return Err(error.into()),
             }

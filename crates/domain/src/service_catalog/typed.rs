@@ -99,9 +99,11 @@ impl ServiceCatalog {
                 return Err(refused("its reference names a secret that Strongroom keeps for another field or service"));
             }
             let found = store.get_foreign(&name).await.and_then(|found| value_of(found, &name, store.kind()));
-            values.push(found.map_err(|error| match error.is_retryable() {
-                true => CatalogError::from(error),
-                false => refused(&error.detail.unwrap_or_else(|| format!("what it references is {}", error.kind))),
+            values.push(found.map_err(|error| {
+                if error.is_retryable() {
+                    return CatalogError::from(error);
+                }
+                refused(&error.detail.unwrap_or_else(|| format!("what it references is {}", error.kind)))
             })?);
         }
         Ok(values)

@@ -47,14 +47,14 @@ async fn look_at(parts: &Application) -> Vec<Finding> {
     let database = parts.database.health.check_writable().await.map(|()| "can be read and written".to_owned());
     let ring = parts.ring.current();
     let keys = Ok::<_, String>(format!("{} in the ring, {} encrypts", ring.ids().len(), ring.encrypting()));
-    let probe = parts.secrets.check().await;
-    let secrets = probe.map(|()| format!("{}: a probe secret was kept, read and deleted", parts.secrets.kind()));
-    vec![
-        Finding::of("database", database),
-        Finding::of("key ring", keys),
-        Finding::of("secrets manager", secrets),
-        first_admin(parts).await,
-    ]
+    let place = parts.stores.wanted.place();
+    let probed = parts.stores.wanted.check().await.into_iter();
+    let probed = probed
+        .map(|step| Finding::of("secrets manager", step.outcome.map(|note| format!("{place}, {}: {note}", step.step))));
+    let mut findings = vec![Finding::of("database", database), Finding::of("key ring", keys)];
+    findings.extend(probed);
+    findings.push(first_admin(parts).await);
+    findings
 }
 
 /// The first admin's token lies in a file and never ends: it should be replaced.

@@ -20,6 +20,7 @@ use crate::http_server;
 use crate::key_ring_source::KeyRingSource;
 use crate::key_rotation;
 use crate::process_limits;
+use crate::secrets_migration;
 use crate::system_clock::SystemClock;
 use crate::wiring::{Application, Purpose, assemble};
 
@@ -38,13 +39,15 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let api = Api::new(api_state(&config, &application));
     let shutdown = shutdown_signal()?;
-    tracing::info!(server.address = %address, secrets_manager.kind = application.secrets.kind(),
+    tracing::info!(server.address = %address, secrets_manager.place = application.stores.wanted.place(),
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "ready");
     greet(&config, &application, address);
     tokio::select! {
         () = http_server::serve(listener, api, &config.server, shutdown) => {}
         () = change_watch::watch(&application) => {}
         () = key_rotation::take_over(&config, &application.database) => {}
+        () = secrets_migration::run(&config, &application) => {}
+        () = secrets_migration::sweep(&application) => {}
     }
     application.agreement.leave(&application.database).await;
     tracing::info!("stopped");
@@ -61,8 +64,9 @@ fn api_state(config: &Config, application: &Arc<Application>) -> ApiState {
         started_at: SystemClock.now(),
     };
     let readiness = Arc::new(ServerReadiness(Arc::clone(application)));
-    let audit = Arc::clone(&application.database.audit);
-    ApiState::new(Arc::clone(&application.catalog), Arc::clone(&application.tokens), audit, readiness, settings)
+    let database = &application.database;
+    let records = (Arc::clone(&database.audit), Arc::clone(&database.stores));
+    ApiState::new(Arc::clone(&application.catalog), Arc::clone(&application.tokens), records, readiness, settings)
 }
 
 struct ServerReadiness(Arc<Application>);
@@ -71,7 +75,19 @@ struct ServerReadiness(Arc<Application>);
 impl Readiness for ServerReadiness {
     async fn faults(&self) -> Vec<String> {
         let database = self.0.database.health.ping().await.err().map(|_| "the database is not available".to_owned());
-        database.into_iter().chain(self.0.agreement.fault()).collect()
+        let elsewhere = self.0.stores.stores.active().err().map(|place| {
+            format!("secrets are kept in {place} now, and this server is configured for another store: restart it with the new configuration")
+        });
+        database.into_iter().chain(self.0.agreement.fault()).chain(elsewhere).collect()
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        let noted = self.0.database.stores.active_store().await.ok().flatten();
+        let set_aside = noted.as_ref().map_or(0, secrets_migration::set_aside_of);
+        let aside = (set_aside > 0).then(|| {
+            format!("{set_aside} secrets could not be moved: GET /api/v1/secretsManager/migration says which and why")
+        });
+        aside.into_iter().collect()
     }
 }
 
@@ -103,7 +119,7 @@ fn write_greeting(
     writeln!(out, "Strongroom {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  database          {}", config.database.engine)?;
     writeln!(out, "  key ring          {} ({} encrypts)", KeyRingSource::of(&config.key_ring), ring.encrypting())?;
-    writeln!(out, "  secrets manager   {}", application.secrets.kind())?;
+    writeln!(out, "  secrets manager   {}", application.stores.wanted.place())?;
     writeln!(out, "Type next, in another terminal:")?;
     let bearer = if token.exists() {
         writeln!(out, "  (the first admin's token is in {})", token.display())?;

@@ -58,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) database: DatabaseConfig,
     /// Where secrets are kept.
     pub(crate) secrets_manager: SecretsManagerConfig,
+    /// References that users type.
+    pub(crate) references: ReferencesConfig,
     /// How durable an audit entry is.
     pub(crate) audit: AuditConfig,
     /// What is logged, and how.
@@ -139,6 +141,19 @@ pub(crate) enum SecretsManagerKind {
     Database,
     /// In memory, gone when the server ends: for tests.
     InMemory,
+    /// AWS Secrets Manager.
+    AwsSecretsManager(Keeps),
+    /// The Parameter Store of AWS Systems Manager.
+    AwsParameterStore(Keeps),
+}
+
+/// What a store outside of the database is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// The secrets of all services.
+    Secrets,
+    /// What users refer to; secrets of services stay in the database.
+    References,
 }
 
 impl SecretsManagerKind {
@@ -147,8 +162,29 @@ impl SecretsManagerKind {
         match self {
             Self::Database => "db",
             Self::InMemory => "in-memory",
+            Self::AwsSecretsManager(Keeps::Secrets) => "managed-aws",
+            Self::AwsSecretsManager(Keeps::References) => "aws",
+            Self::AwsParameterStore(Keeps::Secrets) => "managed-aws-ssm",
+            Self::AwsParameterStore(Keeps::References) => "aws-ssm",
         }
     }
+
+    /// The kind of the store outside of the database, and what it is for.
+    pub(crate) fn outside(self) -> Option<(&'static str, Keeps)> {
+        match self {
+            Self::Database => None,
+            Self::InMemory => Some(("in-memory", Keeps::Secrets)),
+            Self::AwsSecretsManager(keeps) => Some(("managed-aws", keeps)),
+            Self::AwsParameterStore(keeps) => Some(("managed-aws-ssm", keeps)),
+        }
+    }
+}
+
+/// References that users type.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReferencesConfig {
+    /// What their names must begin with; none: nobody may type one.
+    pub(crate) allowed_prefixes: Vec<String>,
 }
 
 /// Where the key ring is. Its `Debug` shows no key.

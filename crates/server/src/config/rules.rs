@@ -9,32 +9,25 @@ use serde_json::Value;
 use strongroom_domain::SecretValue;
 use tracing_subscriber::EnvFilter;
 
-use super::SecretsManagerKind;
 use super::fault::Problem;
 use super::parse::{Parsed, list, text, wrong};
 use super::suggestion::closest;
+use super::{Keeps, SecretsManagerKind};
 
 /// The secrets managers of this version by the names operators write.
-const SERVED: [(&str, SecretsManagerKind); 3] = [
+const SERVED: [(&str, SecretsManagerKind); 7] = [
     ("db", SecretsManagerKind::Database),
     ("noop", SecretsManagerKind::Database),
     ("in-memory", SecretsManagerKind::InMemory),
+    ("managed-aws", SecretsManagerKind::AwsSecretsManager(Keeps::Secrets)),
+    ("aws", SecretsManagerKind::AwsSecretsManager(Keeps::References)),
+    ("managed-aws-ssm", SecretsManagerKind::AwsParameterStore(Keeps::Secrets)),
+    ("aws-ssm", SecretsManagerKind::AwsParameterStore(Keeps::References)),
 ];
 
 /// Those that other versions of the catalog have and this one does not yet.
-static LATER: [&str; 11] = [
-    "managed-aws",
-    "managed-aws-ssm",
-    "managed-azure-kv",
-    "gcp",
-    "kubernetes",
-    "managed-openbao",
-    "managed-vault",
-    "aws",
-    "aws-ssm",
-    "azure-kv",
-    "openbao",
-];
+static LATER: [&str; 7] =
+    ["managed-azure-kv", "gcp", "kubernetes", "managed-openbao", "managed-vault", "azure-kv", "openbao"];
 
 const LOG_LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -132,6 +125,17 @@ pub(super) fn secrets_manager(value: &Value) -> Parsed<SecretsManagerKind> {
     let served: Vec<&str> = SERVED.iter().map(|(served, _)| *served).collect();
     let suggestion = closest(&name, served.iter().copied().chain(LATER));
     Err(Problem::UnknownSecretsManager { suggestion, served, later: &LATER })
+}
+
+/// What names of references begin with: as they would be typed, without `secret:`.
+pub(super) fn reference_prefixes(value: &Value) -> Parsed<Vec<String>> {
+    let prefixes = list(value)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.-".contains(&byte);
+    // A bare slash would allow everything that the server's identity may read.
+    let is_prefix = |prefix: &&str| (2..=512).contains(&prefix.len()) && prefix.bytes().all(is_plain);
+    let holds = prefixes.iter().all(is_prefix);
+    rule(holds, prefixes, "must be beginnings of names, such as `/team/`: 2 to 512 letters, digits or `/ _ + = . -`")
+        .map(|prefixes| prefixes.into_iter().map(str::to_owned).collect())
 }
 
 /// Tags as `key:value`; the first colon separates.
