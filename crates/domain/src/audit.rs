@@ -54,12 +54,14 @@ pub enum AuditAction {
     RevokeToken,
     /// Secrets were moved to another store.
     MoveSecrets,
+    /// What a store had of a service's secrets was noted as right.
+    AdoptSecrets,
     /// A key was added to the ring and secrets were re-encrypted.
     RotateKeys,
 }
 
 impl AuditAction {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Read,
         Self::Create,
         Self::Update,
@@ -72,6 +74,7 @@ impl AuditAction {
         Self::CreateToken,
         Self::RevokeToken,
         Self::MoveSecrets,
+        Self::AdoptSecrets,
         Self::RotateKeys,
     ];
 
@@ -90,6 +93,7 @@ impl AuditAction {
             Self::CreateToken => "createToken",
             Self::RevokeToken => "revokeToken",
             Self::MoveSecrets => "moveSecrets",
+            Self::AdoptSecrets => "adoptSecrets",
             Self::RotateKeys => "rotateKeys",
         }
     }

@@ -60,13 +60,14 @@ pub use secret_names::NameSettings;
 pub use secret_stores::SecretStores;
 pub use secrets_manager::{
     CheckStep, CiphertextRow, CiphertextStore, ForeignName, ForeignSecret, FoundSecret, Limits, PutMode, SealedSecret,
-    Sealer, SecretPage, SecretPut, SecretsError, SecretsErrorKind, SecretsManager,
+    Sealer, SecretPage, SecretPut, SecretsError, SecretsErrorKind, SecretsManager, Tariff,
 };
 pub use service::{EntityVersion, Family, Include, ServiceKey, fully_qualified_name};
 pub use service_catalog::{
-    CatalogError, CatalogSettings, Change, DeleteOptions, ListRequest, MoveOrder, MoveProgress, PageRequest,
-    ReadRequest, SecretsHealth, ServiceAnswer, ServiceCatalog, ServicePageAnswer, SetAside, SweepReport,
-    UnreadableService, VersionsAnswer, WriteAnswer, WriteRequest,
+    CatalogError, CatalogSettings, Change, DeleteOptions, Difference, DifferenceState, ListRequest, MoveOrder,
+    MoveProgress, MoveSurvey, PageRequest, ReadRequest, SecretsHealth, ServiceAnswer, ServiceCatalog,
+    ServicePageAnswer, SetAside, SweepReport, UnreadableService, VerifyReport, VersionsAnswer, WriteAnswer,
+    WriteRequest,
 };
 pub use service_store::{
     ClaimedName, HeldName, ListQuery, NameChanges, PageCursor, ServicePage, ServiceRow, ServiceStore, ServiceWrite,

@@ -11,6 +11,10 @@ use crate::service::Family;
 /// The longest name that the strictest of the stores with this naming takes.
 const LONGEST: usize = 512;
 
+/// How many levels the strictest of them takes: SSM Parameter Store, 15
+/// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html>).
+const DEEPEST: usize = 15;
+
 /// What names of secrets begin with.
 #[derive(Clone, Debug, Default)]
 pub struct NameSettings {
@@ -28,12 +32,14 @@ impl NameSettings {
         let parts = [self.prefix.as_str(), self.cluster.as_str(), family.as_str(), service];
         let exact = parts.iter().copied().chain(path.iter().map(String::as_str)).collect::<Vec<_>>();
         let mut plain = String::new();
+        let mut levels = 0;
         for part in exact.iter().filter(|part| !part.is_empty()) {
-            plain.push('/');
+            levels += 1;
+            plain.push(if levels <= DEEPEST { '/' } else { '_' });
             plain.push_str(&sanitized(part));
         }
         let hash = hash_of(&exact);
-        let first = (plain.len() <= LONGEST).then(|| plain.clone());
+        let first = (plain.len() <= LONGEST && levels <= DEEPEST).then(|| plain.clone());
         first.into_iter().chain([8, 16, 64].map(move |digits| {
             let digest = hash.get(..digits).unwrap_or(&hash);
             let kept = plain.get(..plain.len().min(LONGEST - digits - 1)).unwrap_or(&plain);
@@ -138,6 +144,17 @@ mod tests {
         let name = names(&"x".repeat(600), "/config/password").remove(0);
 
         assert!(name.len() <= LONGEST);
+    }
+
+    #[test]
+    fn a_deep_name_is_folded_and_told_apart_by_its_hash() {
+        let deep = "/config".to_owned() + &"/a".repeat(40);
+        let folded = "/config".to_owned() + &"/a".repeat(39) + "_a";
+
+        let (name, other) = (names("shop", &deep).remove(0), names("shop", &folded).remove(0));
+
+        assert_eq!(name.matches('/').count(), DEEPEST);
+        assert_ne!(name, other);
     }
 
     #[rstest]

@@ -77,6 +77,11 @@ pub trait SecretsManager: Send + Sync {
     /// Deletes a secret with all its versions; succeeds where there is none.
     async fn delete(&self, secret: &NamedSecret) -> Result<(), SecretsError>;
 
+    /// Brings back a secret that was deleted lately, where the store keeps such for a time; else nothing happens.
+    async fn bring_back(&self, _secret: &NamedSecret) -> Result<(), SecretsError> {
+        Ok(())
+    }
+
     /// Deletes one version; succeeds where there is none, and where a store keeps its own history.
     async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError>;
 
@@ -95,6 +100,11 @@ pub trait SecretsManager: Send + Sync {
     /// Looks whether the store can be reached and allows all of the above, by a round trip of a probe secret: what was
     /// tried, in order. The last one may have failed.
     async fn check(&self) -> Vec<CheckStep>;
+
+    /// What it costs to keep secrets here, and how fast they can be put; none: nothing but our own disk.
+    fn tariff(&self) -> Option<Tariff> {
+        None
+    }
 
     /// The part that seals values into rows of our own database, where this manager has one. Sealed values travel
     /// in the transaction of the document that names them instead of through [`SecretsManager::put`].
@@ -191,6 +201,25 @@ pub struct Limits {
     pub keeps_versions: bool,
     /// Whether a worker with an identity of its own can resolve references to this store.
     pub reachable_by_workers: bool,
+}
+
+/// What a store costs and how fast it is, as its provider lists it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tariff {
+    /// US dollars a month for one secret.
+    pub secret_usd: f64,
+    /// US dollars a month for one that is longer than `small_bytes`, or beyond `most_small`.
+    pub large_secret_usd: f64,
+    /// The longest value that counts as small.
+    pub small_bytes: usize,
+    /// How many small ones there may be in a region.
+    pub most_small: Option<u64>,
+    /// US dollars for 10,000 calls.
+    pub calls_usd: f64,
+    /// How many writes a second are allowed by default, or as the configuration says.
+    pub writes_per_second: f64,
+    /// Where these figures come from, and when.
+    pub source: &'static str,
 }
 
 /// Encrypts values into rows and back, without I/O. Only the encrypted database has one.

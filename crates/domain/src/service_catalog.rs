@@ -15,8 +15,10 @@ mod patch;
 mod placed;
 mod read;
 mod save;
+mod survey;
 mod test_result;
 mod typed;
+mod verify;
 mod write;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(crate) use loaded::{sign_row, verify_row};
 pub use moving::{MoveOrder, MoveProgress, SetAside};
 pub use outside::SweepReport;
 use placed::PlacedConnection;
+pub use survey::MoveSurvey;
+pub use verify::{Difference, DifferenceState, VerifyReport};
 
 use crate::audit::{AuditAction, AuditEntry, AuditLog, Origin};
 use crate::caller::{Admin, Caller};

@@ -4,8 +4,10 @@ mod check;
 mod config;
 mod database;
 mod keys;
+mod migrate;
 mod output;
 mod principals;
+mod secrets;
 mod serve;
 mod tokens;
 
@@ -40,5 +42,7 @@ pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) 
         Command::Bot(command) => principals::bot(&parts(&config).await?, command, output).await,
         Command::Token(command) => tokens::run(&parts(&config).await?, command, output).await,
         Command::Keys(command) => keys::run(&config, command, output).await,
+        Command::Migrate(how) => migrate::run(&config, how, output).await,
+        Command::Secrets(command) => secrets::run(&config, command, output).await,
     }
 }

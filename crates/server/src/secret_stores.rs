@@ -16,6 +16,8 @@ use crate::wiring::Purpose;
 pub(crate) struct ConfiguredStores {
     pub(crate) stores: Arc<SecretStores>,
     pub(crate) wanted: Arc<dyn SecretsManager>,
+    /// The same for jobs, which rather wait than fail.
+    pub(crate) patient: Arc<dyn SecretsManager>,
 }
 
 impl ConfiguredStores {

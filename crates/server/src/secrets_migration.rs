@@ -15,7 +15,7 @@ use crate::system_clock::SystemClock;
 use crate::wiring::Application;
 
 /// The name of the lease.
-const LEASE: &str = "secrets-migration";
+pub(crate) const LEASE: &str = "secrets-migration";
 
 /// Who moves, in the audit.
 const ACTOR: &str = "secrets migration";

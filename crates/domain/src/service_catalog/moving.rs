@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::connection::{Names, Owner};
-use super::loaded::{LoadedService, sign_row, stored_secret};
+use super::loaded::{LoadedService, UnbelievedRow, sign_row, stored_secret};
 use super::placed::planned_deletion;
 use super::{CatalogError, ServiceCatalog};
 use crate::audit::{AuditAction, Origin};
@@ -71,6 +71,19 @@ pub struct SetAside {
     pub path: String,
     /// Why, and what to do.
     pub reason: String,
+}
+
+impl SetAside {
+    /// A service whose row is not believed: none of its secrets is moved.
+    pub(super) fn of_unbelieved((row, reason): UnbelievedRow) -> Self {
+        Self {
+            family: row.family,
+            service: row.fqn,
+            service_id: row.id,
+            path: "connection".to_owned(),
+            reason: format!("{reason}; an admin can repair it by sending the whole service again (PUT)"),
+        }
+    }
 }
 
 /// Secrets of one service on their way.
@@ -167,15 +180,7 @@ impl ServiceCatalog {
             let loaded = match LoadedService::from_row(stored, &*self.signer) {
                 Ok(loaded) => loaded,
                 Err(refused) => {
-                    let (row, reason) = *refused;
-                    let aside = SetAside {
-                        family: row.family,
-                        service: row.fqn,
-                        service_id: row.id,
-                        path: "connection".to_owned(),
-                        reason: format!("{reason}; an admin can repair it by sending the whole service again (PUT)"),
-                    };
-                    set_aside(progress, vec![aside]);
+                    set_aside(progress, vec![SetAside::of_unbelieved(*refused)]);
                     continue;
                 }
             };
@@ -519,7 +524,7 @@ fn new_intent(order: MoveOrder<'_>, loaded: &LoadedService, kept: &KeptSecret) -
 }
 
 /// The secrets of a service that are not where they should be, by their number.
-fn to_move(loaded: &LoadedService, target: &Arc<dyn SecretsManager>) -> BTreeSet<usize> {
+pub(super) fn to_move(loaded: &LoadedService, target: &Arc<dyn SecretsManager>) -> BTreeSet<usize> {
     let place = target.sealer().is_none().then(|| target.place());
     let elsewhere = loaded.index.kept.iter().enumerate().filter(|(_, kept)| kept.store.as_deref() != place);
     elsewhere.map(|(at, _)| at).collect()
@@ -530,7 +535,7 @@ fn is_of(intent: &Intent, kept: &KeptSecret, target: &Arc<dyn SecretsManager>) -
     is_same && intent.state == IntentState::Putting
 }
 
-fn refusal(target: &Arc<dyn SecretsManager>, value: &SecretValue) -> Option<String> {
+pub(super) fn refusal(target: &Arc<dyn SecretsManager>, value: &SecretValue) -> Option<String> {
     let limit = target.limits().value_bytes;
     if value.len() > limit {
         return Some(format!("has {} bytes; {} holds at most {limit}", value.len(), target.kind()));
@@ -545,7 +550,7 @@ fn explained(error: SecretsError) -> String {
     }
 }
 
-fn aside(loaded: &LoadedService, at: usize, reason: String) -> SetAside {
+pub(super) fn aside(loaded: &LoadedService, at: usize, reason: String) -> SetAside {
     SetAside {
         family: loaded.row.family,
         service: loaded.name().to_owned(),

@@ -155,6 +155,23 @@ impl KeyRingFile {
         Ok(id)
     }
 
+    /// Removes every key but the newest, durably: what the others encrypted can never be read again. Gives their ids.
+    pub fn destroy_older_keys(&self) -> Result<Vec<KeyId>, KeyRingError> {
+        let target = self.resolved()?;
+        let locked = target.lock()?;
+        let (text, metadata) = target.read()?;
+        let ring = KeyRing::parse(&text)?;
+        let newest = ring.newest().clone();
+        let older: Vec<_> = ring.ids().into_iter().filter(|id| *id != newest).collect();
+        let draft = Draft::write(&target.path, &with_first_key_only(&text), Some(&metadata))?;
+        fs::rename(&draft.path, &target.path).map_err(|source| target.failed("replace", source))?;
+        target.sync_directory()?;
+        // Only now: before, a crash would have left no ring at all.
+        overwrite(&locked, &metadata).map_err(|source| target.failed("overwrite", source))?;
+        drop(locked);
+        Ok(older)
+    }
+
     pub(super) fn fingerprint(&self) -> Result<Fingerprint, KeyRingError> {
         let metadata = fs::metadata(&self.path).map_err(|source| self.unreadable(source))?;
         Ok(Fingerprint::of(&metadata))
@@ -276,6 +293,25 @@ fn new_entry(now: SystemTimestamp) -> Result<(Zeroizing<String>, KeyId), KeyRing
     let id = KeyRing::parse(&line)?.newest().clone();
     let created = OffsetDateTime::from_unix_timestamp(now / 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
     Ok((Zeroizing::new(format!("# key {id}, created {created}\n{}\n", *line)), id))
+}
+
+/// The text up to and with its first key.
+fn with_first_key_only(text: &str) -> Zeroizing<String> {
+    let first_key = key_lines(text).next().map_or(0, |(number, _)| number);
+    let mut changed = Zeroizing::new(String::with_capacity(text.len()));
+    for line in text.lines().take(first_key) {
+        changed.push_str(line);
+        changed.push('\n');
+    }
+    changed
+}
+
+/// Writes over what a file holds. File systems may keep older blocks, and back-ups do.
+fn overwrite(file: &File, metadata: &Metadata) -> io::Result<()> {
+    let mut file = file;
+    let length = usize::try_from(metadata.len()).unwrap_or_default();
+    file.write_all(&vec![b'#'; length])?;
+    file.sync_all()
 }
 
 /// Puts an entry before the first key and the comments that stand right above it.

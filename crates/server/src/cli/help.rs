@@ -48,6 +48,7 @@ Examples:
   strongroom keys init                            once, for all replicas on a database server
   strongroom keys status
   strongroom keys rotate                          may be stopped and run again; the server goes on serving
+  strongroom keys destroy --yes                   after all secrets have moved to another store
 
 Keep a copy of <dataDir>/keys apart from the database's: without it no secret can be read.";
 
@@ -58,3 +59,19 @@ Examples:
   strongroom database copy --from sqlite:data/strongroom.db      into the configured database
 
 Stop all servers on both first. The key ring is not copied: servers on the new database need the same one.";
+
+pub(super) const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  strongroom migrate --dry-run                    with the new configuration, before the restart
+  strongroom migrate --retry                      those that were set aside
+
+A server whose configuration names another store than the secrets are in migrates by itself when it starts, one way,
+and serves meanwhile: GET /api/v1/secretsManager/migration tells how far it is.";
+
+pub(super) const SECRETS_EXAMPLES: &str = "\
+Examples:
+  strongroom secrets verify
+  strongroom secrets verify --repair              also the way after an older back-up of the database was restored
+  strongroom secrets gc --dry-run
+  strongroom secrets move --to db --yes           with `db` configured: back into the database
+  strongroom secrets move --to managed-aws --from-config old.yaml --grace 7d --yes";

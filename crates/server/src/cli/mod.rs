@@ -16,7 +16,8 @@ use strongroom_domain::SecretValue;
 
 use self::duration::parse_duration;
 use self::help::{
-    BOT_EXAMPLES, DATABASE_EXAMPLES, EXAMPLES, KEYS_EXAMPLES, SERVE_EXAMPLES, TOKEN_EXAMPLES, USER_EXAMPLES,
+    BOT_EXAMPLES, DATABASE_EXAMPLES, EXAMPLES, KEYS_EXAMPLES, MIGRATE_EXAMPLES, SECRETS_EXAMPLES, SERVE_EXAMPLES,
+    TOKEN_EXAMPLES, USER_EXAMPLES,
 };
 use crate::config::Sources;
 
@@ -101,9 +102,65 @@ pub(crate) enum Command {
     /// Carry everything from one database to another
     #[command(subcommand, after_help = DATABASE_EXAMPLES)]
     Database(DatabaseCommand),
+    /// Move every secret to the configured store, as a server does at its start; or only say what that would do
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate(MigrateArgs),
+    /// Look after the secrets in a store outside of the database
+    #[command(subcommand, after_help = SECRETS_EXAMPLES)]
+    Secrets(SecretsCommand),
     /// Show the configuration in force
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// How to migrate.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct MigrateArgs {
+    /// Change nothing: say how many secrets would move, which could not, how long it takes, and what it costs a month
+    #[arg(long, conflicts_with = "retry")]
+    pub(crate) dry_run: bool,
+    /// Try those again that were set aside; a running server does so within seconds
+    #[arg(long)]
+    pub(crate) retry: bool,
+}
+
+/// What to do with secrets in a store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Compare every secret in the store with the document that names it; exit 1 if they differ
+    #[command(after_help = SECRETS_EXAMPLES)]
+    Verify {
+        /// Note what the store has now, and bring back what it still has in its bin
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Remove what interrupted writes of this cluster left in the store
+    #[command(after_help = SECRETS_EXAMPLES)]
+    Gc {
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Move every secret from the store that it is in to the configured one, whichever they are; stop all servers first
+    #[command(after_help = SECRETS_EXAMPLES)]
+    Move(MoveArgs),
+}
+
+/// How to move between stores.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// The store to move to: it must be the configured one
+    #[arg(long, value_name = "KIND")]
+    pub(crate) to: String,
+    /// How long the old copies stay for workers that hold their names, such as 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "24h")]
+    pub(crate) grace: Duration,
+    /// Configuration file of the store to move from, where its parameters are not those of the configured one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_config: Option<PathBuf>,
+    /// Do it: a move back is another move
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// What to do with users.
@@ -187,6 +244,12 @@ pub(crate) enum KeysCommand {
     Status,
     /// Add a key and re-encrypt everything with it, while the server serves
     Rotate,
+    /// End all keys but a new one, once no secret is left in the database: old back-ups of it then hold nothing readable
+    Destroy {
+        /// Do it: it cannot be undone
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What to do with whole databases.

@@ -25,6 +25,7 @@ pub(super) async fn run(config: &Config, command: KeysCommand, output: OutputFor
         KeysCommand::Init => init(config),
         KeysCommand::Status => status(&parts(config).await?, output).await,
         KeysCommand::Rotate => rotate(config, output).await,
+        KeysCommand::Destroy { yes } => destroy(config, yes, output).await,
     }
 }
 
@@ -76,6 +77,38 @@ async fn rotate(config: &Config, output: OutputFormat) -> anyhow::Result<()> {
     let rotated = key_rotation::lead(&leased, &parts.ring, actor(), told).await?;
     drop(progress);
     report(&parts, output, &rotated)
+}
+
+/// Ends every key but a new one. Only where they encrypt nothing any more: what they encrypted in back-ups can never be read
+/// again.
+async fn destroy(config: &Config, is_confirmed: bool, output: OutputFormat) -> anyhow::Result<()> {
+    let source = KeyRingSource::of(&config.key_ring);
+    let KeyRingSource::File(file) = &source else {
+        bail!(
+            "the key ring {source} is filled by you: put a new key first there, run `strongroom keys rotate`, then take the \
+             others out wherever copies are"
+        );
+    };
+    let parts = parts(config).await?;
+    let encrypted: u64 = parts.database.keys.key_usage().await?.iter().map(|usage| usage.secrets).sum();
+    anyhow::ensure!(
+        encrypted == 0,
+        "{encrypted} secrets are still in the database, and their keys are needed; move them to another store first"
+    );
+    anyhow::ensure!(
+        is_confirmed,
+        "this ends all keys but a new one: no back-up of the database from before can be restored with its secrets, nor \
+         with its users and tokens; add --yes to do it"
+    );
+    drop(parts);
+    rotate(config, output).await?;
+    let ended = file.destroy_older_keys()?;
+    for id in &ended {
+        println!(
+            "key {id} is no more in {source}; delete it from every copy of the ring, of other replicas and back-ups too"
+        );
+    }
+    Ok(())
 }
 
 /// A server on `SQLite` follows the file that this command writes. Any other ring it may have in another state than this
