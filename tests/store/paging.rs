@@ -120,7 +120,7 @@ async fn totals_are_right_after_creating_soft_deleting_restoring_and_erasing(sto
     assert_eq!(totals(&store).await, [2, 0, 2]);
 
     let audit = entry(AuditAction::HardDelete, restored.id, "a");
-    store.services.erase(restored.id, restored.revision, audit).await.unwrap();
+    store.services.erase(restored.id, restored.revision, vec![], audit).await.unwrap();
     assert_eq!(totals(&store).await, [1, 0, 1]);
 }
 
@@ -132,7 +132,7 @@ async fn what_another_process_writes_and_erases_is_counted_and_listed_at_once(st
     let theirs = create(&other, "theirs").await;
     let after_writing = list(&store, Include::All, PageCursor::Start, 10).await;
     let audit = entry(AuditAction::HardDelete, theirs.id, "theirs");
-    other.services.erase(theirs.id, 1, audit).await.unwrap();
+    other.services.erase(theirs.id, 1, vec![], audit).await.unwrap();
     let after_erasing = list(&store, Include::All, PageCursor::Start, 10).await;
 
     assert_eq!((fqns(&after_writing), after_writing.total), (vec!["ours", "theirs"], 2));

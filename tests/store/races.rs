@@ -118,7 +118,7 @@ async fn of_a_write_and_an_erasure_of_one_revision_one_wins(store: Store) {
         let (writer, eraser) = (stores[0].services.clone(), stores[1].services.clone());
         let erasure = entry(AuditAction::HardDelete, service.id, &service.fqn);
         let write: Attempt = Box::pin(async move { writer.write(update).await });
-        let erase: Attempt = Box::pin(async move { eraser.erase(service.id, 1, erasure).await });
+        let erase: Attempt = Box::pin(async move { eraser.erase(service.id, 1, vec![], erasure).await });
 
         let outcomes = together(vec![write, erase]).await;
 
@@ -226,7 +226,7 @@ async fn writes_that_do_not_touch_each_other_all_succeed(store: Store) {
         async move {
             services.write(write).await?;
             services.write(ServiceWrite { names: typing(&[]), ..next(&row) }).await?;
-            services.erase(row.id, 2, entry(AuditAction::HardDelete, row.id, &row.fqn)).await
+            services.erase(row.id, 2, vec![], entry(AuditAction::HardDelete, row.id, &row.fqn)).await
         }
     });
 

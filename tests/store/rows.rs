@@ -1,9 +1,9 @@
 //! Rows for tests that care for one of their fields, and the shortest ways to write and read them.
 
 use strongroom_domain::{
-    AuditAction, AuditEntry, AuditQuery, ClaimedName, EntityVersion, Family, KeyId, NameChanges, Principal,
-    PrincipalKind, PrincipalRow, Role, RowMac, SealedSecret, SecretId, SecretVersion, ServiceKey, ServiceRow,
-    ServiceWrite, StoredSecret, StoredService, TokenHash, TokenRow,
+    AuditAction, AuditEntry, AuditQuery, ClaimedName, EntityVersion, Family, IntentChanges, KeyId, NameChanges,
+    Principal, PrincipalKind, PrincipalRow, Role, RowMac, SealedSecret, SecretId, SecretVersion, ServiceKey,
+    ServiceRow, ServiceWrite, StoredSecret, StoredService, TokenHash, TokenRow,
 };
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ pub(super) fn creation(row: ServiceRow) -> ServiceWrite {
         sealed: Vec::new(),
         superseded: Vec::new(),
         names: NameChanges::default(),
+        intents: IntentChanges::default(),
         history: None,
     }
 }

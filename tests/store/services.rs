@@ -122,7 +122,7 @@ async fn a_write_of_a_service_that_is_gone_is_a_conflict(store: Store) {
     let gone = row("shop");
 
     let written = store.services.write(next(&gone)).await;
-    let erased = store.services.erase(gone.id, 1, entry(AuditAction::HardDelete, gone.id, "shop")).await;
+    let erased = store.services.erase(gone.id, 1, vec![], entry(AuditAction::HardDelete, gone.id, "shop")).await;
 
     assert!(matches!(written, Err(ServiceWriteError::Conflict)), "{written:?}");
     assert!(matches!(erased, Err(ServiceWriteError::Conflict)), "{erased:?}");
@@ -142,8 +142,8 @@ async fn erasing_takes_secrets_names_and_history_along(store: Store) {
     let other = create(&store, "other").await;
 
     let audit = entry(AuditAction::HardDelete, first.id, "shop");
-    let old_revision = store.services.erase(first.id, 1, audit.clone()).await;
-    store.services.erase(first.id, 2, audit).await.unwrap();
+    let old_revision = store.services.erase(first.id, 1, vec![], audit.clone()).await;
+    store.services.erase(first.id, 2, vec![], audit).await.unwrap();
 
     assert!(matches!(old_revision, Err(ServiceWriteError::Conflict)), "{old_revision:?}");
     assert!(find(&store, "shop").await.is_none());
@@ -157,7 +157,7 @@ async fn erasing_takes_secrets_names_and_history_along(store: Store) {
 
 async fn a_name_can_be_used_again_after_erasing(store: Store) {
     let first = create(&store, "shop").await;
-    store.services.erase(first.id, 1, entry(AuditAction::HardDelete, first.id, "shop")).await.unwrap();
+    store.services.erase(first.id, 1, vec![], entry(AuditAction::HardDelete, first.id, "shop")).await.unwrap();
 
     let second = create(&store, "shop").await;
 

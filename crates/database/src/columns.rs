@@ -1,4 +1,6 @@
-//! The columns of rows that every engine reads in the same order.
+//! What every engine has in common: columns that are read in the same order, and times.
+
+use std::time::Duration;
 
 macro_rules! principal_columns {
     () => {
@@ -15,5 +17,13 @@ macro_rules! token_columns {
 
 /// How many columns a principal has, where a token's follow.
 pub(crate) const PRINCIPAL_WIDTH: usize = 9;
+
+/// How long whoever named a secret in a document has time to make it current himself.
+pub(crate) const COMMITTED_IS_DUE: Duration = Duration::from_mins(1);
+
+/// A time span as rows have it.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
 
 pub(crate) use {principal_columns, token_columns};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    AuditLog, ChangeFeed, CiphertextStore, KeyUsageStore, PrincipalStore, ReplicaRegistry, ServiceStore, StoreError,
+    ActiveStoreRecord, AuditLog, ChangeFeed, CiphertextStore, IntentStore, KeyUsageStore, PrincipalStore,
+    ReplicaRegistry, ServiceStore, StoreError,
 };
 
 use crate::copy::TableAccess;
@@ -35,6 +36,10 @@ pub struct Database {
     pub keys: Arc<dyn KeyUsageStore>,
     /// What others change.
     pub changes: Arc<dyn ChangeFeed>,
+    /// What is about to happen in stores outside of the database.
+    pub intents: Arc<dyn IntentStore>,
+    /// Which store secrets go into.
+    pub stores: Arc<dyn ActiveStoreRecord>,
     /// Who else is there.
     pub replicas: Arc<dyn ReplicaRegistry>,
     /// Whether it answers.
@@ -92,7 +97,7 @@ impl Database {
     fn of<T>(engine: Arc<T>) -> Self
     where
         T: ServiceStore + PrincipalStore + CiphertextStore + AuditLog + KeyUsageStore + ChangeFeed,
-        T: ReplicaRegistry + DatabaseHealth + TableAccess + Leases + 'static,
+        T: IntentStore + ActiveStoreRecord + ReplicaRegistry + DatabaseHealth + TableAccess + Leases + 'static,
     {
         Self {
             services: engine.clone(),
@@ -101,6 +106,8 @@ impl Database {
             audit: engine.clone(),
             keys: engine.clone(),
             changes: engine.clone(),
+            intents: engine.clone(),
+            stores: engine.clone(),
             replicas: engine.clone(),
             health: engine.clone(),
             tables: engine.clone(),

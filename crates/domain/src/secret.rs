@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use crate::secret_names::normal_name;
+
 /// What a server shows in place of a secret: nine asterisks.
 pub const MASK: &str = "*********";
 
@@ -69,6 +71,11 @@ impl OwnerKind {
             Self::Service => "service",
             Self::Probe => "probe",
         }
+    }
+
+    /// Reads a kind as [`OwnerKind::as_str`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Service, Self::Probe].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -134,6 +141,13 @@ pub struct NamedSecret {
     pub id: SecretId,
     /// Its name in the store, the one behind `secret:`.
     pub name: String,
+}
+
+impl NamedSecret {
+    /// Its name in the form in which names are compared.
+    pub fn normal_name(&self) -> String {
+        normal_name(&self.name)
+    }
 }
 
 /// One version of one secret in a store outside of our database.

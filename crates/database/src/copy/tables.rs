@@ -102,6 +102,29 @@ pub(crate) const TABLES: &[Table] = &[
         columns: &[("service_id", Kind::Id), ("normal_name", Kind::Text), ("name", Kind::Text), ("path", Kind::Text)],
     },
     Table {
+        name: "secret_intents",
+        columns: &[
+            ("token", Kind::Id),
+            ("place", Kind::Text),
+            ("owner_kind", Kind::Text),
+            ("owner_id", Kind::Id),
+            ("path", Kind::Text),
+            ("name", Kind::Text),
+            ("normal_name", Kind::Text),
+            ("state", Kind::Text),
+            ("due_at", Kind::Integer),
+        ],
+    },
+    Table {
+        name: "active_store",
+        columns: &[
+            ("number", Kind::Integer),
+            ("place", Kind::Text),
+            ("moving_from", Kind::Text),
+            ("progress", Kind::Text),
+        ],
+    },
+    Table {
         name: "audit_entries",
         columns: &[
             ("sequence", Kind::Integer),

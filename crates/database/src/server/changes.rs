@@ -45,6 +45,7 @@ const PRUNED_AT_ONCE: i64 = 20_000;
 const CONTENT: &str = "content";
 const EXISTENCE: &str = "existence";
 const ACCESS: &str = "access";
+const STORE: &str = "store";
 
 const INSERT: &str = "INSERT INTO changes (kind, family, subject_id, fqn) VALUES ($1, $2, $3, $4)";
 
@@ -64,7 +65,16 @@ async fn note_service(session: &mut Session, kind: &'static str, service: &Chang
 
 /// Notes a change of users, bots or tokens.
 pub(super) async fn note_access(session: &mut Session) -> sqlx::Result<()> {
-    session.execute(INSERT, values![ACCESS, None::<&str>, None::<Uuid>, None::<&str>]).await.map(drop)
+    note(session, ACCESS).await
+}
+
+/// Notes that secrets go into another store from now on, or are all there.
+pub(super) async fn note_store(session: &mut Session) -> sqlx::Result<()> {
+    note(session, STORE).await
+}
+
+async fn note(session: &mut Session, kind: &'static str) -> sqlx::Result<()> {
+    session.execute(INSERT, values![kind, None::<&str>, None::<Uuid>, None::<&str>]).await.map(drop)
 }
 
 /// How far one has followed.
@@ -190,6 +200,7 @@ impl ServerDatabase {
                 changes.services.push(ChangedService { family, id, fqn: row.text(4)? });
             }
             (ACCESS, ..) => changes.access = true,
+            (STORE, ..) => changes.store = true,
             // Word of a newer version: to be on the safe side.
             _ => changes.everything = true,
         }

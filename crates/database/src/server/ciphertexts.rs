@@ -11,8 +11,6 @@ use super::errors::Fault;
 use super::session::{Session, reading, writing};
 use super::values::{Value, placeholders, rows_of_placeholders, values};
 
-const OWNER_KINDS: [OwnerKind; 2] = [OwnerKind::Service, OwnerKind::Probe];
-
 #[async_trait]
 impl CiphertextStore for ServerDatabase {
     async fn insert(&self, sealed: SealedSecret) -> Result<(), StoreError> {
@@ -117,10 +115,9 @@ async fn load(session: &mut Session, StoredSecret { id, version }: &StoredSecret
 async fn encrypted_with(session: &mut Session, key_id: &KeyId, limit: usize) -> sqlx::Result<Vec<CiphertextRow>> {
     let sql = "SELECT owner_kind, owner_id, path, version, ciphertext FROM ciphertexts WHERE key_id = $1 LIMIT $2";
     let rows = session.query(sql, values![key_id.as_str(), limit]).await?;
-    let known = |word: &str| OWNER_KINDS.into_iter().find(|kind| kind.as_str() == word);
     rows.iter()
         .map(|row| {
-            let id = SecretId { owner_kind: row.word(0, known)?, owner_id: row.id(1)?, path: row.text(2)? };
+            let id = SecretId { owner_kind: row.word(0, OwnerKind::parse)?, owner_id: row.id(1)?, path: row.text(2)? };
             let secret = StoredSecret { id, version: SecretVersion::new(row.text(3)?) };
             Ok(CiphertextRow { secret, ciphertext: row.bytes(4)? })
         })

@@ -32,13 +32,14 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     migration!(1, "0001", "create_services"),
     migration!(2, "0002", "create_secrets"),
     migration!(3, "0003", "create_principals"),
     migration!(4, "0004", "create_audit"),
     migration!(5, "0005", "create_coordination"),
     migration!(6, "0006", "prepare_copies"),
+    migration!(7, "0007", "create_secret_intents"),
 ];
 
 /// What notes the steps that were done.

@@ -1,6 +1,7 @@
 //! A database server that many replicas share: `PostgreSQL`, `MySQL` or `MariaDB`. The statements are the same but for
 //! a few; where they differ, both stand side by side.
 
+mod active_store;
 mod audit;
 mod changes;
 mod ciphertexts;
@@ -12,6 +13,7 @@ mod pool;
 mod principals;
 mod replicas;
 mod rows;
+mod secret_intents;
 mod secret_names;
 mod services;
 mod session;

@@ -33,31 +33,38 @@ impl ReplicaRegistry for ServerDatabase {
     }
 }
 
-async fn announce(session: &mut Session, Replica { id, keys, encrypts }: &Replica) -> sqlx::Result<()> {
+async fn announce(session: &mut Session, Replica { id, keys, encrypts, store }: &Replica) -> sqlx::Result<()> {
     let now = now(session).await?;
     let keys = serde_json::json!(keys).to_string();
     let sql = Sql::Each {
-        postgres: "INSERT INTO replicas (id, key_ids, encrypts, seen_at) VALUES ($1, $2, $3, $4)
+        postgres: "INSERT INTO replicas (id, key_ids, encrypts, store, seen_at) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT (id) DO UPDATE
-                   SET key_ids = excluded.key_ids, encrypts = excluded.encrypts, seen_at = excluded.seen_at",
-        mysql: "INSERT INTO replicas (id, key_ids, encrypts, seen_at) VALUES ($1, $2, $3, $4)
+                   SET key_ids = excluded.key_ids, encrypts = excluded.encrypts, store = excluded.store,
+                       seen_at = excluded.seen_at",
+        mysql: "INSERT INTO replicas (id, key_ids, encrypts, store, seen_at) VALUES ($1, $2, $3, $4, $5)
                 ON DUPLICATE KEY UPDATE
-                key_ids = VALUES(key_ids), encrypts = VALUES(encrypts), seen_at = VALUES(seen_at)",
+                key_ids = VALUES(key_ids), encrypts = VALUES(encrypts), store = VALUES(store),
+                seen_at = VALUES(seen_at)",
     };
-    session.execute(sql, values![*id, &keys, encrypts.as_str(), now]).await.map(drop)
+    session.execute(sql, values![*id, &keys, encrypts.as_str(), store.as_deref(), now]).await.map(drop)
 }
 
 async fn live(session: &mut Session) -> sqlx::Result<Vec<Replica>> {
     let now = now(session).await?;
-    let rows = session.query("SELECT id, key_ids, encrypts, seen_at FROM replicas", &[]).await?;
+    let rows = session.query("SELECT id, key_ids, encrypts, store, seen_at FROM replicas", &[]).await?;
     let mut live = Vec::with_capacity(rows.len());
     for row in rows {
-        let unseen = Duration::from_millis(u64::try_from(now - row.integer(3)?).unwrap_or_default());
+        let unseen = Duration::from_millis(u64::try_from(now - row.integer(4)?).unwrap_or_default());
         if unseen > FORGOTTEN {
             session.execute("DELETE FROM replicas WHERE id = $1", values![row.id(0)?]).await?;
         } else if unseen <= LIVES {
             let keys = row.word(1, |json| serde_json::from_str(json).ok())?;
-            live.push(Replica { id: row.id(0)?, keys, encrypts: KeyId::new(row.text(2)?) });
+            live.push(Replica {
+                id: row.id(0)?,
+                keys,
+                encrypts: KeyId::new(row.text(2)?),
+                store: row.optional_text(3)?,
+            });
         }
     }
     Ok(live)

@@ -12,8 +12,6 @@ use super::errors::Fault;
 use super::request::Effect;
 use super::rows::{ciphertext, text, word};
 
-const OWNER_KINDS: [OwnerKind; 2] = [OwnerKind::Service, OwnerKind::Probe];
-
 #[async_trait]
 impl CiphertextStore for SqliteDatabase {
     async fn insert(&self, sealed: SealedSecret) -> Result<(), StoreError> {
@@ -43,6 +41,20 @@ impl CiphertextStore for SqliteDatabase {
     async fn reencrypt(&self, replacements: Vec<(CiphertextRow, SealedSecret)>) -> Result<usize, StoreError> {
         self.write(Effect::Change, move |connection| reencrypt(connection, &replacements)).await
     }
+}
+
+/// Writes all rows anew, to pages on which nothing else ever was.
+///
+/// `secure_delete` overwrites a deleted row where it is, and a page that becomes free. But where `SQLite` has moved rows
+/// between pages, copies of them stay in gaps. A table that is emptied as a whole leaves none.
+pub(super) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "DROP TABLE IF EXISTS temp.kept_ciphertexts;
+         CREATE TEMP TABLE kept_ciphertexts AS SELECT * FROM main.ciphertexts ORDER BY rowid;
+         DELETE FROM main.ciphertexts;
+         INSERT INTO main.ciphertexts SELECT * FROM temp.kept_ciphertexts ORDER BY rowid;
+         DROP TABLE temp.kept_ciphertexts;",
+    )
 }
 
 /// Puts new versions in the place of superseded ones; adds and deletes what has no counterpart.
@@ -165,8 +177,7 @@ fn encrypted_with(connection: &Connection, key_id: &KeyId, limit: usize) -> rusq
     connection
         .prepare_cached(sql)?
         .query_map(params![key_id.as_str(), limit], |row| {
-            let known = |word: &str| OWNER_KINDS.into_iter().find(|kind| kind.as_str() == word);
-            let owner_kind = word(row, 0, "owner_kind", known)?;
+            let owner_kind = word(row, 0, "owner_kind", OwnerKind::parse)?;
             let id = SecretId { owner_kind, owner_id: row.get(1)?, path: text(row, 2)? };
             let secret = StoredSecret { id, version: SecretVersion::new(text(row, 3)?) };
             Ok(CiphertextRow { secret, ciphertext: row.get(4)? })

@@ -15,7 +15,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         number: 1,
         name: "create_services",
@@ -45,6 +45,11 @@ const MIGRATIONS: [Migration; 6] = [
         number: 6,
         name: "prepare_copies",
         sql: include_str!("../../../../migrations/sqlite/0006_prepare_copies.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "create_secret_intents",
+        sql: include_str!("../../../../migrations/sqlite/0007_create_secret_intents.sql"),
     },
 ];
 

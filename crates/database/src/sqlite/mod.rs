@@ -1,5 +1,6 @@
 //! The embedded database: one `SQLite` file, one writer thread, a few reader threads.
 
+mod active_store;
 mod audit;
 mod ciphertexts;
 mod connection;
@@ -8,8 +9,10 @@ mod key_usage;
 mod migrations;
 mod principals;
 mod readers;
+mod remains;
 mod request;
 mod rows;
+mod secret_intents;
 mod secret_names;
 mod services;
 mod tables;
@@ -164,7 +167,7 @@ impl SqliteDatabase {
         E: From<StoreError> + Send + 'static,
         W: Fn(&Connection) -> Result<T, Fault<E>> + Send + 'static,
     {
-        self.ask(&self.0.writer.queue, effect, work).await
+        self.ask(&self.0.writer.queue, effect, self.0.answer_timeout, work).await
     }
 
     async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
@@ -172,16 +175,23 @@ impl SqliteDatabase {
         T: Send + 'static,
         W: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.ask(&self.0.readers.queue, Effect::None, move |connection| work(connection).map_err(Fault::Sqlite)).await
+        let work = move |connection: &Connection| work(connection).map_err(Fault::Sqlite);
+        self.ask(&self.0.readers.queue, Effect::None, self.0.answer_timeout, work).await
     }
 
-    async fn ask<T, E, W>(&self, queue: &Sender<Box<dyn Request>>, effect: Effect, work: W) -> Result<T, E>
+    async fn ask<T, E, W>(
+        &self,
+        queue: &Sender<Box<dyn Request>>,
+        effect: Effect,
+        patience: Duration,
+        work: W,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         W: Fn(&Connection) -> Result<T, Fault<E>> + Send + 'static,
     {
-        let answer_by = Instant::now() + self.0.answer_timeout;
+        let answer_by = Instant::now() + patience;
         let (request, answer) = Work::new(effect, answer_by, work);
         let answered = async {
             queue.send(Box::new(request)).await.map_err(|_| dropped())?;
@@ -192,7 +202,7 @@ impl SqliteDatabase {
         }
         // It may have been done just now: see the writer, which counts those done later.
         self.0.unnoticed_changes.fetch_add(1, Ordering::Relaxed);
-        Err(E::from(too_slow(self.0.answer_timeout)))
+        Err(E::from(too_slow(patience)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::errors::{Fault, same_error};
 /// What a request does, from the cheapest to the dearest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Effect {
-    /// Looks only; needs no transaction.
+    /// Changes no row; runs outside of a transaction.
     None,
     /// One statement that may be lost on a power cut, never on the end of the process.
     Note,

@@ -78,7 +78,8 @@ pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     }
 }
 
-fn optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+/// A text, where there is one.
+pub(super) fn optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     match row.get_ref(column)? {
         ValueRef::Null => Ok(None),
         _ => text(row, column).map(Some),

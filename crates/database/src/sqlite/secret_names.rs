@@ -1,4 +1,5 @@
-//! Who holds which name: no secret gets a name that another secret has, or that a user typed as a reference.
+//! Who holds which name: no secret gets a name that another secret has or is about to have in a store, or that a user
+//! typed as a reference.
 
 use rusqlite::{Connection, Row, params};
 use strongroom_domain::{ClaimedName, HeldName, NameChanges, ServiceWriteError};
@@ -29,6 +30,8 @@ pub(super) fn change(
 pub(super) fn holders(connection: &Connection, normal_names: &[String]) -> rusqlite::Result<Vec<HeldName>> {
     let mut statement = connection.prepare_cached(
         "SELECT normal_name, service_id, path, 1 FROM secret_names WHERE normal_name = ?1
+         UNION
+         SELECT normal_name, owner_id, path, 1 FROM secret_intents WHERE normal_name = ?1
          UNION ALL
          SELECT normal_name, service_id, path, 0 FROM typed_references WHERE normal_name = ?1",
     )?;
@@ -39,6 +42,24 @@ pub(super) fn holders(connection: &Connection, normal_names: &[String]) -> rusql
         }
     }
     Ok(holders)
+}
+
+/// Says whether a secret may be put into a store under this name: nobody else has it, nobody typed it. Ids of owners are
+/// unique over all kinds.
+pub(super) fn is_free_for(
+    connection: &Connection,
+    normal_name: &str,
+    owner_id: Uuid,
+    path: &str,
+) -> rusqlite::Result<bool> {
+    let is_taken = connection
+        .prepare_cached(
+            "SELECT 1 FROM secret_names WHERE normal_name = ?1 AND NOT (service_id = ?2 AND path = ?3)
+             UNION ALL SELECT 1 FROM typed_references WHERE normal_name = ?1
+             UNION ALL SELECT 1 FROM secret_intents WHERE normal_name = ?1 AND NOT (owner_id = ?2 AND path = ?3)",
+        )?
+        .exists(params![normal_name, owner_id, path])?;
+    Ok(!is_taken)
 }
 
 fn held_name(row: &Row<'_>) -> rusqlite::Result<HeldName> {
@@ -77,7 +98,14 @@ fn claim_name(
     service_id: Uuid,
     ClaimedName { name, normal_name, path }: &ClaimedName,
 ) -> Result<(), Fault<ServiceWriteError>> {
-    if is_kept(connection, normal_name)? || is_typed(connection, normal_name)? {
+    let is_taken = connection
+        .prepare_cached(
+            "SELECT 1 FROM secret_names WHERE normal_name = ?1
+             UNION ALL SELECT 1 FROM typed_references WHERE normal_name = ?1
+             UNION ALL SELECT 1 FROM secret_intents WHERE normal_name = ?1 AND NOT (owner_id = ?2 AND path = ?3)",
+        )?
+        .exists(params![normal_name, service_id, path])?;
+    if is_taken {
         return Err(taken(normal_name));
     }
     connection
@@ -86,12 +114,14 @@ fn claim_name(
     Ok(())
 }
 
+/// Also where a secret of that name is yet to be deleted in a store.
 fn is_kept(connection: &Connection, normal_name: &str) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM secret_names WHERE normal_name = ?1")?.exists([normal_name])
-}
-
-fn is_typed(connection: &Connection, normal_name: &str) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM typed_references WHERE normal_name = ?1 LIMIT 1")?.exists([normal_name])
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM secret_names WHERE normal_name = ?1
+             UNION ALL SELECT 1 FROM secret_intents WHERE normal_name = ?1",
+        )?
+        .exists([normal_name])
 }
 
 fn taken(normal_name: &str) -> Fault<ServiceWriteError> {

@@ -5,8 +5,9 @@ mod write;
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    AuditEntry, EntityVersion, Family, HeldName, KeyId, ListQuery, OwnerKind, RowMac, SecretId, ServiceKey,
-    ServicePage, ServiceRow, ServiceStore, ServiceWrite, ServiceWriteError, StoreError, StoredService, VersionRow,
+    AuditEntry, EntityVersion, Family, HeldName, KeyId, ListQuery, OwnerKind, PlannedDeletion, RowMac, SecretId,
+    ServiceKey, ServicePage, ServiceRow, ServiceStore, ServiceWrite, ServiceWriteError, StoreError, StoredService,
+    VersionRow,
 };
 use uuid::Uuid;
 
@@ -77,8 +78,14 @@ impl ServiceStore for ServerDatabase {
         written.map(drop)
     }
 
-    async fn erase(&self, id: Uuid, expected_revision: u64, audit: AuditEntry) -> Result<(), ServiceWriteError> {
-        let erased = writing!(self, session => write::erase(session, id, expected_revision, &audit));
+    async fn erase(
+        &self,
+        id: Uuid,
+        expected_revision: u64,
+        deletions: Vec<PlannedDeletion>,
+        audit: AuditEntry,
+    ) -> Result<(), ServiceWriteError> {
+        let erased = writing!(self, session => write::erase(session, id, expected_revision, &deletions, &audit));
         self.handle.totals.forget(audit.family);
         erased
     }

@@ -1,15 +1,15 @@
 //! Writes of services, each in a transaction with its audit entry and word to the other replicas.
 
 use strongroom_domain::{
-    AuditEntry, ChangedService, Family, OwnerKind, RowMac, ServiceRow, ServiceWrite, ServiceWriteError, StoreError,
-    VersionRow,
+    AuditEntry, ChangedService, Family, OwnerKind, PlannedDeletion, RowMac, ServiceRow, ServiceWrite,
+    ServiceWriteError, StoreError, VersionRow,
 };
 use uuid::Uuid;
 
 use super::super::errors::{Fault, is_duplicate};
 use super::super::session::{Session, Sql};
 use super::super::values::values;
-use super::super::{audit, changes, ciphertexts, secret_names};
+use super::super::{audit, changes, ciphertexts, secret_intents, secret_names};
 
 type Written<T = ()> = Result<T, Fault<ServiceWriteError>>;
 
@@ -29,6 +29,7 @@ pub(super) async fn write(session: &mut Session, write: &ServiceWrite) -> Writte
         None => insert(session, row).await?,
         Some(revision) => update(session, row, revision).await?,
     };
+    secret_intents::change(session, &write.intents).await?;
     secret_names::change(session, row.id, &write.names).await?;
     ciphertexts::replace(session, &write.sealed, &write.superseded).await?;
     if let Some(before) = &write.history {
@@ -44,12 +45,19 @@ pub(super) async fn write(session: &mut Session, write: &ServiceWrite) -> Writte
 }
 
 /// Deletes a service; its names and history go with it by foreign key.
-pub(super) async fn erase(session: &mut Session, id: Uuid, expected_revision: u64, audit: &AuditEntry) -> Written {
+pub(super) async fn erase(
+    session: &mut Session,
+    id: Uuid,
+    expected_revision: u64,
+    deletions: &[PlannedDeletion],
+    audit: &AuditEntry,
+) -> Written {
     let found = session.first("SELECT family, fqn FROM services WHERE id = $1", values![id]).await?;
     let sql = "DELETE FROM services WHERE id = $1 AND revision = $2";
     let erased = session.execute(sql, values![id, expected_revision]).await?;
     let Some(row) = found.filter(|_| erased > 0) else { return Err(Fault::Refused(ServiceWriteError::Conflict)) };
     ciphertexts::delete_of_owner(session, OwnerKind::Service, id).await?;
+    secret_intents::note_deletions(session, deletions).await?;
     audit::insert(session, &[audit]).await?;
     let family = Family::parse(&row.text(0)?).unwrap_or(Family::Database);
     Ok(changes::note_existence(session, &ChangedService { family, id, fqn: row.text(1)? }).await?)

@@ -6,8 +6,8 @@ mod write;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use strongroom_domain::{
-    AuditEntry, EntityVersion, Family, HeldName, KeyId, ListQuery, RowMac, ServiceKey, ServicePage, ServiceRow,
-    ServiceStore, ServiceWrite, ServiceWriteError, StoreError, StoredService, VersionRow,
+    AuditEntry, EntityVersion, Family, HeldName, KeyId, ListQuery, PlannedDeletion, RowMac, ServiceKey, ServicePage,
+    ServiceRow, ServiceStore, ServiceWrite, ServiceWriteError, StoreError, StoredService, VersionRow,
 };
 use uuid::Uuid;
 
@@ -33,8 +33,17 @@ impl ServiceStore for SqliteDatabase {
         self.write(Effect::Change, move |connection| write::write(connection, &write)).await
     }
 
-    async fn erase(&self, id: Uuid, expected_revision: u64, audit: AuditEntry) -> Result<(), ServiceWriteError> {
-        self.write(Effect::Change, move |connection| write::erase(connection, id, expected_revision, &audit)).await
+    async fn erase(
+        &self,
+        id: Uuid,
+        expected_revision: u64,
+        deletions: Vec<PlannedDeletion>,
+        audit: AuditEntry,
+    ) -> Result<(), ServiceWriteError> {
+        self.write(Effect::Change, move |connection| {
+            write::erase(connection, id, expected_revision, &deletions, &audit)
+        })
+        .await
     }
 
     async fn history(&self, id: Uuid) -> Result<Vec<VersionRow>, StoreError> {

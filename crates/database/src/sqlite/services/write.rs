@@ -1,11 +1,13 @@
 //! Writes of services. Each runs in a savepoint: what is refused half-way leaves nothing.
 
 use rusqlite::{Connection, params};
-use strongroom_domain::{AuditEntry, OwnerKind, RowMac, ServiceRow, ServiceWrite, ServiceWriteError, VersionRow};
+use strongroom_domain::{
+    AuditEntry, OwnerKind, PlannedDeletion, RowMac, ServiceRow, ServiceWrite, ServiceWriteError, VersionRow,
+};
 use uuid::Uuid;
 
 use super::super::errors::{Fault, is_duplicate};
-use super::super::{audit, ciphertexts, secret_names};
+use super::super::{audit, ciphertexts, secret_intents, secret_names};
 
 type Written = Result<(), Fault<ServiceWriteError>>;
 
@@ -15,6 +17,7 @@ pub(super) fn write(connection: &Connection, write: &ServiceWrite) -> Written {
         None => insert(connection, &write.row)?,
         Some(revision) => update(connection, &write.row, revision)?,
     }
+    secret_intents::change(connection, &write.intents)?;
     secret_names::change(connection, write.row.id, &write.names)?;
     ciphertexts::replace(connection, &write.sealed, &write.superseded)?;
     if let Some(before) = &write.history {
@@ -25,7 +28,13 @@ pub(super) fn write(connection: &Connection, write: &ServiceWrite) -> Written {
 }
 
 /// Deletes a service; its names and history go with it by foreign key.
-pub(super) fn erase(connection: &Connection, id: Uuid, expected_revision: u64, audit: &AuditEntry) -> Written {
+pub(super) fn erase(
+    connection: &Connection,
+    id: Uuid,
+    expected_revision: u64,
+    deletions: &[PlannedDeletion],
+    audit: &AuditEntry,
+) -> Written {
     let erased = connection
         .prepare_cached("DELETE FROM services WHERE id = ?1 AND revision = ?2")?
         .execute(params![id, expected_revision.cast_signed()])?;
@@ -33,6 +42,7 @@ pub(super) fn erase(connection: &Connection, id: Uuid, expected_revision: u64, a
         return Err(Fault::Refused(ServiceWriteError::Conflict));
     }
     ciphertexts::delete_of_owner(connection, OwnerKind::Service, id)?;
+    secret_intents::note_deletions(connection, deletions)?;
     audit::insert(connection, audit)?;
     Ok(())
 }

@@ -12,7 +12,7 @@ async fn what_was_erased_is_not_in_the_file_any_more() {
     let secret = sealed(first.id, "/password", "1", &canary);
     write(&scratch.database, ServiceWrite { sealed: vec![secret], ..creation(first.clone()) }).await.unwrap();
 
-    scratch.database.erase(first.id, 1, entry(AuditAction::HardDelete, first.id, "shop")).await.unwrap();
+    scratch.database.erase(first.id, 1, vec![], entry(AuditAction::HardDelete, first.id, "shop")).await.unwrap();
 
     // The last connection to close empties the log into the file.
     let Scratch { database, path, folder: _folder } = scratch;

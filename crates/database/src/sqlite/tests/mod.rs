@@ -8,14 +8,15 @@ mod faults;
 mod opening;
 mod other_processes;
 mod reads;
+mod remains;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use strongroom_domain::{
-    AuditAction, AuditEntry, AuditLog, AuditQuery, EntityVersion, Family, KeyId, NameChanges, RowMac, SealedSecret,
-    SecretId, SecretVersion, ServiceKey, ServiceRow, ServiceStore, ServiceWrite, ServiceWriteError, StoreError,
-    StoredSecret, StoredService,
+    AuditAction, AuditEntry, AuditLog, AuditQuery, EntityVersion, Family, IntentChanges, KeyId, NameChanges, RowMac,
+    SealedSecret, SecretId, SecretVersion, ServiceKey, ServiceRow, ServiceStore, ServiceWrite, ServiceWriteError,
+    StoreError, StoredSecret, StoredService,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -116,6 +117,7 @@ fn creation(row: ServiceRow) -> ServiceWrite {
         sealed: Vec::new(),
         superseded: Vec::new(),
         names: NameChanges::default(),
+        intents: IntentChanges::default(),
         history: None,
     }
 }

@@ -40,7 +40,7 @@ async fn a_database_made_by_a_newer_version_is_refused() {
     let error = SqliteDatabase::open(&SqliteOptions::new(&scratch.path)).err().unwrap().to_string();
 
     assert!(
-        error.ends_with("it was made by a newer Strongroom (schema 99, this one knows 6); use that version or newer"),
+        error.ends_with("it was made by a newer Strongroom (schema 99, this one knows 7); use that version or newer"),
         "{error}"
     );
 }
@@ -113,7 +113,8 @@ fn each_migration_is_noted_with_its_name() {
             "create_principals",
             "create_audit",
             "create_coordination",
-            "prepare_copies"
+            "prepare_copies",
+            "create_secret_intents"
         ]
     );
 }
