@@ -10,6 +10,19 @@ use uuid::Uuid;
 
 const OPERATION: &str = "check";
 
+/// A probe secret of its own below the names of a store.
+#[cfg(feature = "aws")]
+pub(crate) fn secret_below(root: &str) -> NamedSecret {
+    let owner_id = Uuid::new_v4();
+    let id = SecretId { owner_kind: OwnerKind::Probe, owner_id, path: "/probe".to_owned() };
+    NamedSecret { id, name: format!("{root}/probe/{}", owner_id.simple()) }
+}
+
+/// The put of a value into a probe secret.
+pub(crate) fn put_of<'a>(secret: &'a NamedSecret, value: &'a SecretValue) -> SecretPut<'a> {
+    SecretPut { secret, label: "probe", value, token: Uuid::new_v4(), mode: PutMode::New, is_repeated: false }
+}
+
 /// Makes a round trip of a random value under an id of its own, and leaves nothing behind.
 pub(crate) async fn round_trip(manager: &dyn SecretsManager) -> CheckStep {
     let owner_id = Uuid::new_v4();
@@ -24,15 +37,7 @@ pub(crate) async fn round_trip(manager: &dyn SecretsManager) -> CheckStep {
 
 async fn put_and_compare(manager: &dyn SecretsManager, secret: &NamedSecret) -> Result<(), SecretsError> {
     let value = random_value(manager.kind())?;
-    let put = SecretPut {
-        secret,
-        label: "probe",
-        value: &value,
-        token: Uuid::new_v4(),
-        mode: PutMode::New,
-        is_repeated: false,
-    };
-    let version = manager.put(put).await?;
+    let version = manager.put(put_of(secret, &value)).await?;
     let read = manager.get(&NamedVersion { secret: secret.clone(), version }).await?;
     if read.value.is_same_as(&value) {
         return Ok(());
@@ -42,7 +47,8 @@ async fn put_and_compare(manager: &dyn SecretsManager, secret: &NamedSecret) -> 
         .because("the probe secret read back differs from what was put"))
 }
 
-fn random_value(store: &'static str) -> Result<SecretValue, SecretsError> {
+/// A value that no other probe has.
+pub(crate) fn random_value(store: &'static str) -> Result<SecretValue, SecretsError> {
     let number = SysRng
         .try_next_u64()
         .map_err(|error| SecretsError::new(SecretsErrorKind::Unavailable, store, OPERATION).caused_by(error))?;

@@ -1,14 +1,32 @@
 //! From a kind, as in the configuration, to its secrets manager: the only place that knows them all.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use strongroom_domain::{CiphertextStore, SecretValue, SecretsError, SecretsErrorKind, SecretsManager};
 
+#[cfg(feature = "aws-parameter-store")]
+use crate::aws::AwsParameterStore;
+#[cfg(feature = "aws-secrets-manager")]
+use crate::aws::AwsSecretsManager;
+#[cfg(feature = "aws")]
+use crate::layers::Retry;
 use crate::{EncryptedDatabase, InMemory, SharedKeyRing};
 
 /// Every kind that can be configured. Each one stands in the conformance suite too, or the suite fails.
-pub const KINDS: &[&str] = &[EncryptedDatabase::KIND, InMemory::KIND];
+pub const KINDS: &[&str] = &[
+    EncryptedDatabase::KIND,
+    InMemory::KIND,
+    #[cfg(feature = "aws-secrets-manager")]
+    AwsSecretsManager::KIND,
+    #[cfg(feature = "aws-parameter-store")]
+    AwsParameterStore::KIND,
+];
+
+/// What goes before the name of a kind under which the server keeps its own secrets there. Without it, the server keeps
+/// them in the database, and only looks up there what users refer to.
+const MANAGED: &str = "managed-";
 
 /// What secrets managers are built from; each takes what it needs.
 pub struct Parts {
@@ -16,22 +34,101 @@ pub struct Parts {
     pub ciphertexts: Arc<dyn CiphertextStore>,
     /// The keys of the encrypted database.
     pub ring: SharedKeyRing,
-    /// How the store is reached: `secretsManagerConfiguration.parameters`.
+    /// What stores outside are built from.
+    pub store: StoreParts,
+}
+
+/// What stores outside of our database are built from.
+#[derive(Clone, Default)]
+pub struct StoreParts {
+    /// `secretsManagerConfiguration.parameters`.
     pub parameters: BTreeMap<String, SecretValue>,
-    /// Tags that every secret gets, where the store has such.
+    /// `secretsManagerConfiguration.tags`: key and value.
     pub tags: Vec<(String, String)>,
-    /// What names of secrets begin with; may be empty.
+    /// `secretsManagerConfiguration.prefix`; may be empty.
     pub prefix: String,
-    /// The cluster, behind the prefix.
+    /// `clusterName`.
     pub cluster: String,
 }
 
-/// Builds the secrets manager of a kind; [`SecretsErrorKind::Settings`] names the known ones where there is none.
-pub async fn build(kind: &str, parts: Parts) -> Result<Arc<dyn SecretsManager>, SecretsError> {
+impl StoreParts {
+    /// What the names of this cluster's secrets begin with: `/<prefix>/<cluster>`.
+    #[cfg(feature = "aws")]
+    pub(crate) fn root(&self) -> String {
+        let parts = [&self.prefix, &self.cluster].into_iter().filter(|part| !part.is_empty());
+        parts.fold(String::new(), |root, part| root + "/" + part)
+    }
+}
+
+impl fmt::Debug for StoreParts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "StoreParts(/{}/{}, redacted)", self.prefix, self.cluster)
+    }
+}
+
+/// A secrets manager, ready for use.
+#[derive(Clone)]
+pub struct Built {
+    /// For requests, whose callers wait: gives up after seconds.
+    pub manager: Arc<dyn SecretsManager>,
+    /// The same for jobs, which rather wait than fail. Both share the pace and what is known of outages.
+    pub patient: Arc<dyn SecretsManager>,
+}
+
+impl Built {
+    fn plain(manager: impl SecretsManager + 'static) -> Self {
+        let manager: Arc<dyn SecretsManager> = Arc::new(manager);
+        Self { patient: Arc::clone(&manager), manager }
+    }
+
+    #[cfg(feature = "aws")]
+    fn with_retries(retry: Retry) -> Self {
+        Self { patient: Arc::new(retry.patient()), manager: Arc::new(retry) }
+    }
+}
+
+impl fmt::Debug for Built {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Built({})", self.manager.place())
+    }
+}
+
+/// Builds the secrets manager of a kind; [`SecretsErrorKind::Settings`] names the known ones where there is none, or the
+/// parameter that is wrong. Calls no store yet.
+pub async fn build(kind: &str, parts: Parts) -> Result<Built, SecretsError> {
     match kind {
-        EncryptedDatabase::KIND => Ok(Arc::new(EncryptedDatabase::new(parts.ciphertexts, parts.ring))),
-        InMemory::KIND => Ok(Arc::new(InMemory::new())),
-        _ => Err(SecretsError::new(SecretsErrorKind::Settings, "secrets manager", "build")
-            .because(format!("there is no kind \"{kind}\"; the kinds are {}", KINDS.join(", ")))),
+        EncryptedDatabase::KIND => Ok(Built::plain(EncryptedDatabase::new(parts.ciphertexts, parts.ring))),
+        InMemory::KIND => Ok(Built::plain(InMemory::new())),
+        _ => match build_store(kind, &parts.store).await? {
+            Some(built) => Ok(built),
+            None => Err(SecretsError::new(SecretsErrorKind::Settings, "secrets manager", "build")
+                .because(format!("there is no kind \"{kind}\"; the kinds are {}", KINDS.join(", ")))),
+        },
+    }
+}
+
+/// Builds what looks up references that users typed, where the server keeps its own secrets in the database: for a kind
+/// without `managed-`, such as `aws`. None: it is no such kind.
+pub async fn build_resolver(kind: &str, parts: &StoreParts) -> Result<Option<Built>, SecretsError> {
+    build_store(&format!("{MANAGED}{kind}"), parts).await
+}
+
+/// A store outside of our database; none: this kind is not one, or not built in.
+#[cfg_attr(not(feature = "aws"), allow(unused_variables, clippy::unused_async))] // built without any store outside
+async fn build_store(kind: &str, parts: &StoreParts) -> Result<Option<Built>, SecretsError> {
+    match kind {
+        #[cfg(feature = "aws-secrets-manager")]
+        AwsSecretsManager::KIND => {
+            let store = AwsSecretsManager::open(parts).await?;
+            let quotas = store.quotas();
+            Ok(Some(Built::with_retries(Retry::new(Arc::new(store), quotas))))
+        }
+        #[cfg(feature = "aws-parameter-store")]
+        AwsParameterStore::KIND => {
+            let store = AwsParameterStore::open(parts).await?;
+            let quotas = store.quotas();
+            Ok(Some(Built::with_retries(Retry::new(Arc::new(store), quotas))))
+        }
+        _ => Ok(None),
     }
 }

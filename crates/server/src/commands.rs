@@ -34,7 +34,7 @@ async fn parts(config: &Config) -> anyhow::Result<Application> {
 /// Runs a command.
 pub(crate) async fn run(command: Command, config: Config, output: OutputFormat) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) => serve::run(config).await,
+        Command::Serve(_) => Box::pin(serve::run(config)).await,
         Command::Check => check::run(&config, output).await,
         Command::Database(command) => database::run(&config, command, output).await,
         Command::Config(command) => config::run(command, &config, output),

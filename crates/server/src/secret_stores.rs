@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use strongroom_database::Database;
 use strongroom_domain::{ActiveStore, SecretStores, SecretValue, SecretsManager};
 use strongroom_secrets_managers::SharedKeyRing;
-use strongroom_secrets_managers::registry::{self, Parts};
+use strongroom_secrets_managers::registry::{self, Built, Parts, StoreParts};
 
 use crate::config::{Config, Keeps, SecretsManagerConfig, SecretsManagerKind};
 use crate::wiring::Purpose;
@@ -30,16 +30,16 @@ impl ConfiguredStores {
         purpose: Purpose,
     ) -> anyhow::Result<Self> {
         let parts = || parts(config, &config.secrets_manager, database, ring);
-        let encrypted = registry::build("db", parts()).await?;
+        let Built { manager: encrypted, .. } = registry::build("db", parts()).await?;
         let noted = database.stores.active_store().await?;
         let mut outside = Vec::new();
-        let mut wanted = Arc::clone(&encrypted);
+        let (mut wanted, mut patient) = (Arc::clone(&encrypted), Arc::clone(&encrypted));
         if let Some((kind, keeps)) = config.secrets_manager.kind.outside() {
-            let store = registry::build(kind, parts()).await?;
+            let built = registry::build(kind, parts()).await?;
             if keeps == Keeps::Secrets {
-                wanted = Arc::clone(&store);
+                (wanted, patient) = (Arc::clone(&built.manager), built.patient);
             }
-            outside.push(store);
+            outside.push(built.manager);
         }
         if purpose == Purpose::Server {
             ensure_one_way(config, noted.as_ref(), &wanted, database).await?;
@@ -51,11 +51,11 @@ impl ConfiguredStores {
         }
         if config.secrets_manager.kind == SecretsManagerKind::InMemory {
             let stores = Arc::new(SecretStores::only(encrypted, Arc::clone(&wanted)));
-            return Ok(Self { stores, wanted });
+            return Ok(Self { stores, wanted, patient });
         }
         let stores = Arc::new(SecretStores::new(encrypted, outside));
         stores.follow(noted.as_ref());
-        Ok(Self { stores, wanted })
+        Ok(Self { stores, wanted, patient })
     }
 
     /// Whether secrets are to be moved, or still are.
@@ -68,7 +68,7 @@ impl ConfiguredStores {
 /// A store at a place, of the kind that the place names, where these parameters lead there.
 pub(crate) async fn store_at(place: &str, parts: Parts) -> Option<Arc<dyn SecretsManager>> {
     let kind = place.split(':').next().unwrap_or_default();
-    let store = registry::build(kind, parts).await.ok()?;
+    let store = registry::build(kind, parts).await.ok()?.patient;
     (store.place() == place).then_some(store)
 }
 
@@ -80,14 +80,13 @@ pub(crate) fn parts(
     ring: &SharedKeyRing,
 ) -> Parts {
     let parameters = secrets_manager.parameters.iter();
-    Parts {
-        ciphertexts: Arc::clone(&database.ciphertexts),
-        ring: ring.clone(),
+    let store = StoreParts {
         parameters: parameters.map(|(name, value)| (name.clone(), SecretValue::from(value.clone()))).collect(),
         tags: secrets_manager.tags.clone(),
         prefix: secrets_manager.prefix.clone(),
         cluster: config.cluster_name.clone(),
-    }
+    };
+    Parts { ciphertexts: Arc::clone(&database.ciphertexts), ring: ring.clone(), store }
 }
 
 /// Secrets move from the database to another store by themselves, and never anywhere else.

@@ -114,7 +114,7 @@ pub(crate) async fn lead(
     activate(leased, stores).await?;
     let catalog = catalog(leased);
     let origin = Origin::default();
-    let order = MoveOrder { target: &stores.wanted, grace, actor: (ACTOR, &origin) };
+    let order = MoveOrder { target: &stores.patient, grace, actor: (ACTOR, &origin) };
     let total = catalog.count_elsewhere(&stores.wanted).await?;
     let shared = Mutex::new(MoveProgress { total, ..MoveProgress::default() });
     let moving = async {

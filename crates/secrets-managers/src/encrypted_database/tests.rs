@@ -52,17 +52,27 @@ fn a_secret() -> SecretId {
     SecretId::of_service(Uuid::from_u128(1), "/config/password")
 }
 
+fn named(id: SecretId) -> NamedSecret {
+    NamedSecret { id, name: "/suite/password".to_owned() }
+}
+
+async fn put(database: &EncryptedDatabase, value: SecretValue) -> SecretsError {
+    let secret = named(a_secret());
+    database.put(probe::put_of(&secret, &value)).await.unwrap_err()
+}
+
 #[tokio::test]
 async fn an_outage_is_never_reported_as_missing() {
     let database = unreachable_database();
-    let secret = StoredSecret { id: a_secret(), version: SecretVersion::new("v1") };
+    let secret = NamedVersion { secret: named(a_secret()), version: SecretVersion::new("v1") };
 
     let kinds = [
-        database.put(&secret.id, &SecretValue::new("value".into())).await.unwrap_err().kind,
+        put(&database, SecretValue::new("value".into())).await.kind,
         database.get(&secret).await.unwrap_err().kind,
-        database.delete(&secret.id).await.unwrap_err().kind,
+        database.find_put(&secret.secret, Uuid::nil()).await.unwrap_err().kind,
+        database.delete(&secret.secret).await.unwrap_err().kind,
         database.delete_version(&secret).await.unwrap_err().kind,
-        database.check().await.unwrap_err().kind,
+        database.check().await.pop().unwrap().outcome.unwrap_err().kind,
     ];
     let many = database.get_many(&[secret.clone(), secret]).await;
 
@@ -75,7 +85,7 @@ async fn an_outage_is_never_reported_as_missing() {
 async fn a_value_over_the_limit_never_reaches_the_store() {
     let value = SecretValue::new("x".repeat(VALUE_BYTES + 1));
 
-    let error = unreachable_database().put(&a_secret(), &value).await.unwrap_err();
+    let error = put(&unreachable_database(), value).await;
 
     assert_eq!(error.kind, SecretsErrorKind::TooLarge { limit: VALUE_BYTES });
 }
