@@ -7,9 +7,9 @@ use super::races::{in_two_processes, together};
 use super::rows::mac;
 use crate::support::stores::{Engine, Store};
 
-fn active(place: &str, moving_from: Option<&str>, progress: Option<&str>) -> Option<ActiveStore> {
+fn active(place: &str, moving_from: Option<&str>, progress: Option<&str>) -> ActiveStore {
     let [moving_from, progress] = [moving_from, progress].map(|text| text.map(str::to_owned));
-    Some(ActiveStore { place: place.to_owned(), moving_from, progress })
+    ActiveStore { place: place.to_owned(), moving_from, progress }
 }
 
 async fn what_is_noted_is_read_back_until_the_next_store_is_activated(store: Store) {
@@ -17,17 +17,17 @@ async fn what_is_noted_is_read_back_until_the_next_store_is_activated(store: Sto
     assert_eq!(stores.active_store().await.unwrap(), None);
 
     assert!(stores.activate(None, "aws:eu", "db").await.unwrap());
-    assert_eq!(stores.active_store().await.unwrap(), active("aws:eu", Some("db"), None));
+    assert_eq!(stores.active_store().await.unwrap(), Some(active("aws:eu", Some("db"), None)));
 
     stores.tell_progress("{\"moved\":1}").await.unwrap();
     stores.tell_progress("{\"moved\":2}").await.unwrap();
-    assert_eq!(stores.active_store().await.unwrap(), active("aws:eu", Some("db"), Some("{\"moved\":2}")));
+    assert_eq!(stores.active_store().await.unwrap(), Some(active("aws:eu", Some("db"), Some("{\"moved\":2}"))));
 
     stores.end_move().await.unwrap();
-    assert_eq!(stores.active_store().await.unwrap(), active("aws:eu", None, Some("{\"moved\":2}")));
+    assert_eq!(stores.active_store().await.unwrap(), Some(active("aws:eu", None, Some("{\"moved\":2}"))));
 
     assert!(stores.activate(Some("aws:eu"), "db", "aws:eu").await.unwrap());
-    assert_eq!(stores.active_store().await.unwrap(), active("db", Some("aws:eu"), None));
+    assert_eq!(stores.active_store().await.unwrap(), Some(active("db", Some("aws:eu"), None)));
 }
 
 async fn who_is_mistaken_about_the_active_store_changes_nothing(store: Store) {
@@ -40,7 +40,7 @@ async fn who_is_mistaken_about_the_active_store_changes_nothing(store: Store) {
     let from_another = stores.activate(Some("AWS:EU"), "aws:us", "db").await.unwrap();
 
     assert!(!anew && !from_another);
-    assert_eq!(stores.active_store().await.unwrap(), active("aws:eu", Some("db"), Some("{}")));
+    assert_eq!(stores.active_store().await.unwrap(), Some(active("aws:eu", Some("db"), Some("{}"))));
 }
 
 async fn progress_of_no_move_is_lost_and_no_error(store: Store) {

@@ -1,5 +1,6 @@
 //! What is about to happen in stores outside of the database: noted before, and no two have one name.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use strongroom_domain::{
@@ -14,6 +15,8 @@ use crate::support::stores::{Engine, Store};
 
 const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_mins(5);
+
+type Attempt<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 fn secret(owner: Uuid, path: &str, name: &str) -> NamedSecret {
     NamedSecret { id: SecretId::of_service(owner, path), name: name.to_owned() }
@@ -325,8 +328,7 @@ async fn of_an_intent_a_claim_and_a_typed_reference_of_one_name_one_wins(store: 
             let id = write.row.id;
             let writing = async move { services.write(write).await.map_err(|error| error.to_string()) };
             let intending = async move { intents.intend(&[intent], LATER).await.map_err(|error| error.to_string()) };
-            let attempts: Vec<std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>> =
-                vec![Box::pin(writing), Box::pin(intending)];
+            let attempts: Vec<Attempt<Result<(), String>>> = vec![Box::pin(writing), Box::pin(intending)];
 
             let outcomes = together(attempts).await;
 
@@ -362,8 +364,7 @@ async fn of_a_withdrawal_and_a_write_that_ends_the_intent_one_succeeds(store: St
             }
         };
         let withdrawing = async move { intents.withdraw_intent(intent.token).await.unwrap() };
-        let attempts: Vec<std::pin::Pin<Box<dyn Future<Output = bool> + Send>>> =
-            vec![Box::pin(writing), Box::pin(withdrawing)];
+        let attempts: Vec<Attempt<bool>> = vec![Box::pin(writing), Box::pin(withdrawing)];
 
         let outcomes = together(attempts).await;
 
