@@ -1,13 +1,15 @@
 //! A database is carried over to another engine whole, also where that is interrupted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use strongroom_database::{CopiedTable, CopyError, CopyStep, Database, copy};
 use strongroom_domain::{
-    AuditAction, AuditQuery, EntityVersion, Family, Include, ListQuery, PageCursor, ServiceWrite, ServiceWriteError,
-    VersionRow,
+    AuditAction, AuditQuery, EntityVersion, Family, Include, Intent, IntentState, ListQuery, NamedSecret, PageCursor,
+    SecretId, ServiceWrite, ServiceWriteError, VersionRow,
 };
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::rows::{
     audit, claiming, create, creation, entry, find, mac, next, principal, row, sealed, stored, token, typing,
@@ -78,8 +80,15 @@ async fn everything_arrives_and_can_be_worked_with(from: Store, to: Store) {
     (odd.actor, odd.address) = ("\u{202e}actor".to_owned(), String::new());
     from.audit.record(odd).await.unwrap();
 
+    let secret = NamedSecret { id: SecretId::of_service(first.id, "/i"), name: "/\u{1F600}".to_owned() };
+    let intent = Intent { token: Uuid::new_v4(), place: "aws:eu".to_owned(), secret, state: IntentState::Putting };
+    from.database.intents.intend(&[intent], Duration::ZERO).await.unwrap();
+    from.database.stores.activate(None, "aws:eu", "db").await.unwrap();
+    from.database.stores.tell_progress("{}").await.unwrap();
+
     let tables = copied(&from, &to).await.unwrap();
 
+    assert_eq!((tables["secret_intents"], tables["active_store"]), (1, 1));
     assert_eq!((tables["services"], tables["tokens"], tables["ciphertexts"]), (2, 2, 2));
     assert_eq!((tables["service_versions"], tables["secret_names"], tables["typed_references"]), (1, 2, 1));
     assert!(contents(&to).await == contents(&from).await);
@@ -105,7 +114,9 @@ async fn contents(store: &Store) -> String {
     }
     let (principals, tokens) = (store.principals.principals().await.unwrap(), store.principals.tokens().await.unwrap());
     let audit = store.audit.page(AuditQuery { limit: 5_000, ..AuditQuery::default() }).await.unwrap().entries;
-    format!("{services:?} {histories:?} {principals:?} {tokens:?} {audit:?}")
+    let intents = store.database.intents.due_intents(5_000).await.unwrap();
+    let active = store.database.stores.active_store().await.unwrap();
+    format!("{services:?} {histories:?} {principals:?} {tokens:?} {audit:?} {intents:?} {active:?}")
 }
 
 /// New rows get new numbers, and what is taken stays taken.
@@ -241,7 +252,7 @@ async fn rows_that_were_changed_in_the_target_are_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_on_which_a_server_runs_is_refused() {
     let (from, to) = (Store::open(Engine::PostgreSql).await, Store::open(Engine::MariaDb).await);
-    let id = uuid::Uuid::new_v4();
+    let id = Uuid::new_v4();
     let server = strongroom_domain::Replica {
         id,
         keys: vec![mac("first-key", 1).key_id],

@@ -26,12 +26,14 @@ macro_rules! on_engine {
     };
 }
 
+mod active_store;
 mod audit;
 mod cancelled;
 mod ciphertexts;
 mod copies;
 mod crowded;
 mod exactness;
+mod intents;
 mod leases;
 mod names;
 mod order;

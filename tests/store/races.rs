@@ -24,7 +24,7 @@ const ROUNDS: usize = 20;
 type Attempt = Pin<Box<dyn Future<Output = Result<(), ServiceWriteError>> + Send>>;
 
 /// The outcomes of futures that begin together, in the order they were given.
-async fn together<T, F>(futures: Vec<F>) -> Vec<T>
+pub(super) async fn together<T, F>(futures: Vec<F>) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -54,13 +54,13 @@ async fn both(stores: &[Store; 2], writes: [ServiceWrite; 2]) -> Vec<Result<(), 
 
 /// Fails unless one succeeded and all others failed as they should; gives the place of the winner.
 #[track_caller]
-fn only_winner<E: Debug>(outcomes: &[Result<(), E>], is_expected: impl Fn(&E) -> bool) -> usize {
+pub(super) fn only_winner<E: Debug>(outcomes: &[Result<(), E>], is_expected: impl Fn(&E) -> bool) -> usize {
     let lost_as_expected = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(&is_expected)).count();
     assert_eq!(lost_as_expected, outcomes.len() - 1, "{outcomes:?}");
     outcomes.iter().position(Result::is_ok).unwrap_or_else(|| panic!("nobody won: {outcomes:?}"))
 }
 
-async fn in_two_processes(store: Store) -> [Store; 2] {
+pub(super) async fn in_two_processes(store: Store) -> [Store; 2] {
     let other = store.open_again().await;
     [store, other]
 }

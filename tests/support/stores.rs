@@ -12,6 +12,7 @@ use strongroom_domain::{AuditLog, CiphertextStore, KeyUsageStore, PrincipalStore
 use tempfile::TempDir;
 
 use super::database_server::DatabaseAddress;
+use super::fixtures::fixture;
 use super::{mariadb, postgresql};
 
 /// What a database runs on.
@@ -49,6 +50,29 @@ impl Store {
             Engine::Sqlite => Place::Folder(Arc::new(TempDir::new().unwrap())),
             Engine::PostgreSql => Place::Server(ServerKind::Postgres, postgresql::fresh_database()),
             Engine::MariaDb => Place::Server(ServerKind::MySql, mariadb::fresh_database()),
+        })
+        .await
+    }
+
+    /// What an earlier version left, brought up to date.
+    pub(crate) async fn open_fixture(engine: Engine, name: &str) -> Self {
+        let (file_of_fixture, dump) = (fixture(name).join("strongroom.db"), fixture(name).join("dump.sql"));
+        Self::open_at(match engine {
+            Engine::Sqlite => {
+                let folder = TempDir::new().unwrap();
+                std::fs::copy(file_of_fixture, file(&folder)).unwrap();
+                Place::Folder(Arc::new(folder))
+            }
+            Engine::PostgreSql => {
+                let address = postgresql::fresh_database();
+                postgresql::load(&address, &dump);
+                Place::Server(ServerKind::Postgres, address)
+            }
+            Engine::MariaDb => {
+                let address = mariadb::fresh_database();
+                mariadb::load(&address, &dump);
+                Place::Server(ServerKind::MySql, address)
+            }
         })
         .await
     }

@@ -1,21 +1,20 @@
 //! What is about to be put into a store outside of the database, or deleted there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    Intent, IntentChanges, IntentError, IntentState, IntentStore, NamedSecret, OwnerKind, PlannedDeletion, SecretId,
-    ServiceWriteError, StoreError,
+    HeldName, Intent, IntentChanges, IntentError, IntentState, IntentStore, NamedSecret, OwnerKind, PlannedDeletion,
+    SecretId, ServiceWriteError, StoreError,
 };
 use uuid::Uuid;
 
-use super::ServerDatabase;
 use super::errors::Fault;
 use super::leases::now;
-use super::secret_names::{self, holders};
 use super::session::{Session, reading, writing};
 use super::values::{Row, Value, placeholders, rows_of_placeholders, values};
+use super::{ServerDatabase, secret_names};
 use crate::columns::{COMMITTED_IS_DUE, millis};
 
 macro_rules! intent_columns {
@@ -119,19 +118,12 @@ pub(super) async fn note_deletions(session: &mut Session, deletions: &[PlannedDe
 async fn intend(session: &mut Session, intents: &[Intent], due_in: Duration) -> Result<(), Fault<IntentError>> {
     let normal_names: Vec<String> = intents.iter().map(|intent| intent.secret.normal_name()).collect();
     secret_names::lock(session, normal_names.iter().map(String::as_str).collect()).await?;
-    let held = holders(session, &normal_names).await?;
+    let held = secret_names::holders(session, &normal_names).await?;
+    let mut wanted: HashMap<&str, &SecretId> = HashMap::new();
     for (normal_name, intent) in normal_names.iter().zip(intents) {
-        let SecretId { owner_id, path, .. } = &intent.secret.id;
-        // Ids of owners are unique over all kinds.
-        let is_taken = held
-            .iter()
-            .filter(|held| held.normal_name == *normal_name)
-            .any(|held| !held.kept || (held.service_id, &held.path) != (*owner_id, path));
-        let is_intended_twice = normal_names
-            .iter()
-            .zip(intents)
-            .any(|(other_name, other)| other_name == normal_name && other.secret.id != intent.secret.id);
-        if is_taken || is_intended_twice {
+        let id = &intent.secret.id;
+        let is_taken = held.iter().any(|held| held.normal_name == *normal_name && !is_of(held, id));
+        if is_taken || *wanted.entry(normal_name).or_insert(id) != id {
             return Err(Fault::Refused(IntentError::NameTaken(normal_name.clone())));
         }
     }
@@ -152,6 +144,11 @@ async fn is_about_to_go(session: &mut Session, normal_name: &str, owner_id: Uuid
     let sql = "SELECT 1 FROM secret_intents WHERE normal_name = $1 AND (state = 'removing' OR (state = 'withdrawing'
                    AND NOT EXISTS (SELECT 1 FROM secret_names WHERE normal_name = $2 AND service_id = $3))) LIMIT 1";
     session.exists(sql, values![normal_name, normal_name, owner_id]).await
+}
+
+/// Whether it is this secret that holds the name. Ids of owners are unique over all kinds.
+fn is_of(held: &HeldName, id: &SecretId) -> bool {
+    held.kept && held.service_id == id.owner_id && held.path == id.path
 }
 
 async fn insert(session: &mut Session, intents: &[Intent], due_in: Duration) -> sqlx::Result<()> {
