@@ -36,6 +36,11 @@ pub trait SecretsManager: Send + Sync {
         None
     }
 
+    /// The same store without what is remembered of it, where something is.
+    fn unremembered(&self) -> Option<&dyn SecretsManager> {
+        None
+    }
+
     /// Keeps a value as a new version of the secret.
     async fn put(&self, put: SecretPut<'_>) -> Result<SecretVersion, SecretsError>;
 
@@ -150,6 +155,15 @@ pub struct FoundSecret {
     pub value: SecretValue,
     /// Whether it is what the store has under the name now, and so what workers get.
     pub is_current: bool,
+    /// How long ago the store gave it; zero: just now.
+    pub age: Duration,
+}
+
+impl FoundSecret {
+    /// What a store has just given.
+    pub fn now(value: SecretValue, is_current: bool) -> Self {
+        Self { value, is_current, age: Duration::ZERO }
+    }
 }
 
 /// Names of secrets in a store.

@@ -22,7 +22,7 @@ mod verify;
 mod write;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use thiserror::Error;
@@ -90,6 +90,8 @@ pub struct ReadRequest {
     pub include: Include,
     /// The view that was asked for; none: the most that the caller may have.
     pub view: Option<View>,
+    /// Whether stores are asked for their secrets even where values of them are remembered.
+    pub refresh: bool,
 }
 
 /// Where a page of a list begins.
@@ -157,11 +159,13 @@ pub struct ServiceAnswer {
     pub drifted: Vec<String>,
     /// Why a worker does not see the connection.
     pub reason: Option<&'static str>,
+    /// How long ago the oldest value was read from its store; none: all just now.
+    pub age: Option<Duration>,
 }
 
 impl ServiceAnswer {
     fn new(body: String, view: View, id: Uuid, (name, etag): (Arc<str>, Arc<str>)) -> Self {
-        Self { body, view, id, name, etag, unresolved: Vec::new(), drifted: Vec::new(), reason: None }
+        Self { body, view, id, name, etag, unresolved: Vec::new(), drifted: Vec::new(), reason: None, age: None }
     }
 }
 

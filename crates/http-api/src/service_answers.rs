@@ -25,6 +25,9 @@ const UNRESOLVED: HeaderName = HeaderName::from_static("strongroom-unresolved-re
 /// Names fields whose secret somebody else changed in its store.
 const DRIFT: HeaderName = HeaderName::from_static("strongroom-secret-drift");
 
+/// Says how many seconds ago the oldest secret in the answer was read from its store.
+const AGE: HeaderName = HeaderName::from_static("strongroom-secret-age");
+
 /// Says why a worker does not see a connection.
 const REASON: HeaderName = HeaderName::from_static("strongroom-view-reason");
 
@@ -66,6 +69,9 @@ pub(crate) fn service(answer: ServiceAnswer) -> Response {
         if !paths.is_empty() {
             put(response.headers_mut(), name, &utf8_percent_encode(&paths, CONTROLS).to_string());
         }
+    }
+    if let Some(age) = answer.age {
+        response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
     }
     if let Some(reason) = answer.reason {
         response.headers_mut().insert(REASON, HeaderValue::from_static(reason));

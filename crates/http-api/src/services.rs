@@ -133,7 +133,8 @@ pub(crate) async fn put(
     params(("family" = String, Path, description = "Route of the family"),
         ("id" = String, Path, description = "UUID"), ("include" = Option<String>, Query),
         ("fields" = Option<String>, Query),
-        ("view" = Option<String>, Query, description = "plaintext (default for admins), references, masked, hidden")),
+        ("view" = Option<String>, Query, description = "plaintext (default for admins), references, masked, hidden"),
+        ("refresh" = Option<bool>, Query, description = "true: secrets are read from their store, not from memory")),
     responses((status = 200, description = "The service", body = Object),
         (status = 400, body = crate::openapi::ErrorBody), (status = 401, body = crate::openapi::ErrorBody),
         (status = 403, description = "The view shows more than one may see", body = crate::openapi::ErrorBody),
@@ -149,7 +150,8 @@ pub(crate) async fn get(
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     parameters.check_fields()?;
-    let request = ReadRequest { family, key, include: parameters.include()?, view: parameters.view()? };
+    let (include, view) = (parameters.include()?, parameters.view()?);
+    let request = ReadRequest { family, key, include, view, refresh: parameters.flag("refresh")? };
     Ok(service(state.shared().catalog.get(&caller, &origin, &base_url, request).await?))
 }
 

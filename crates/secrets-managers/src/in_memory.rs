@@ -43,7 +43,7 @@ impl InMemory {
         let secrets = self.read();
         let versions = secrets.get(id).ok_or_else(|| missing(id))?;
         let value = versions.values.get(version).ok_or_else(|| missing(id))?.clone();
-        Ok(FoundSecret { value, is_current: versions.current.as_ref() == Some(version) })
+        Ok(FoundSecret::now(value, versions.current.as_ref() == Some(version)))
     }
 
     // The map stays whole where a thread panicked: each change of it is one call.

@@ -21,4 +21,4 @@ pub use encrypted_database::{
     EncryptedDatabase, KeyRing, KeyRingError, KeyRingFile, KeyRingFileError, SharedKeyRing, WeakKey,
 };
 pub use in_memory::InMemory;
-pub use layers::{Pace, Patience, Quotas, Retry};
+pub use layers::{Cache, CacheTimes, Pace, Patience, Quotas, Retry};

@@ -10,8 +10,9 @@ use strongroom_domain::{CiphertextStore, SecretValue, SecretsError, SecretsError
 use crate::aws::AwsParameterStore;
 #[cfg(feature = "aws-secrets-manager")]
 use crate::aws::AwsSecretsManager;
+use crate::layers::CacheTimes;
 #[cfg(feature = "aws")]
-use crate::layers::Retry;
+use crate::layers::{Cache, Retry};
 use crate::{EncryptedDatabase, InMemory, SharedKeyRing};
 
 /// Every kind that can be configured. Each one stands in the conformance suite too, or the suite fails.
@@ -49,6 +50,8 @@ pub struct StoreParts {
     pub prefix: String,
     /// `clusterName`.
     pub cluster: String,
+    /// For how long values of stores outside are remembered.
+    pub cache: CacheTimes,
 }
 
 impl StoreParts {
@@ -81,9 +84,14 @@ impl Built {
         Self { patient: Arc::clone(&manager), manager }
     }
 
+    /// Jobs read what the store has now.
     #[cfg(feature = "aws")]
-    fn with_retries(retry: Retry) -> Self {
-        Self { patient: Arc::new(retry.patient()), manager: Arc::new(retry) }
+    fn with_layers(retry: Retry, cache: CacheTimes) -> Result<Self, SecretsError> {
+        let patient = Arc::new(retry.patient());
+        if cache.fresh.is_zero() {
+            return Ok(Self { patient, manager: Arc::new(retry) });
+        }
+        Ok(Self { patient, manager: Arc::new(Cache::new(Arc::new(retry), cache)?) })
     }
 }
 
@@ -121,13 +129,13 @@ async fn build_store(kind: &str, parts: &StoreParts) -> Result<Option<Built>, Se
         AwsSecretsManager::KIND => {
             let store = AwsSecretsManager::open(parts).await?;
             let quotas = store.quotas();
-            Ok(Some(Built::with_retries(Retry::new(Arc::new(store), quotas))))
+            Built::with_layers(Retry::new(Arc::new(store), quotas), parts.cache).map(Some)
         }
         #[cfg(feature = "aws-parameter-store")]
         AwsParameterStore::KIND => {
             let store = AwsParameterStore::open(parts).await?;
             let quotas = store.quotas();
-            Ok(Some(Built::with_retries(Retry::new(Arc::new(store), quotas))))
+            Built::with_layers(Retry::new(Arc::new(store), quotas), parts.cache).map(Some)
         }
         _ => Ok(None),
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{bail, ensure};
 use strongroom_database::Database;
 use strongroom_domain::{ActiveStore, SecretStores, SecretValue, SecretsManager};
-use strongroom_secrets_managers::SharedKeyRing;
 use strongroom_secrets_managers::registry::{self, Built, Parts, StoreParts};
+use strongroom_secrets_managers::{CacheTimes, SharedKeyRing};
 
 use crate::config::{Config, Keeps, SecretsManagerConfig, SecretsManagerKind};
 use crate::wiring::Purpose;
@@ -85,6 +85,7 @@ pub(crate) fn parts(
         tags: secrets_manager.tags.clone(),
         prefix: secrets_manager.prefix.clone(),
         cluster: config.cluster_name.clone(),
+        cache: CacheTimes { fresh: secrets_manager.cache, stale: secrets_manager.stale },
     };
     Parts { ciphertexts: Arc::clone(&database.ciphertexts), ring: ring.clone(), store }
 }

@@ -1,6 +1,7 @@
 //! The values behind a service's references, wherever they lie, as one whole: all of one state of its document.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::loaded::{LoadedService, ReadyService, stored_secret};
 use super::{CatalogError, ServiceCatalog, is_unreadable};
@@ -22,6 +23,8 @@ pub(super) struct Opened {
     pub(super) values: Vec<SecretValue>,
     /// Fields whose secret somebody else changed in its store: given as it is there now.
     pub(super) drifted: Vec<String>,
+    /// How long ago the oldest of them was read from its store.
+    pub(super) age: Duration,
 }
 
 /// Secrets that a store has in another version than the document names, by their number.
@@ -31,7 +34,7 @@ type Found = Result<FoundSecret, SecretsError>;
 
 impl ServiceCatalog {
     /// The values of a service's secrets.
-    pub(super) async fn open_all(&self, ready: &ReadyService) -> Result<Opened, CatalogError> {
+    pub(super) async fn open_all(&self, ready: &ReadyService, refresh: bool) -> Result<Opened, CatalogError> {
         if ready.index.kept.iter().all(|kept| kept.store.is_none()) {
             let sealer = self.stores.sealer()?;
             self.stores.target().map_err(CatalogError::StoreElsewhere)?;
@@ -41,28 +44,31 @@ impl ServiceCatalog {
                 opened.zip(&ready.index.kept).map(|(opened, kept)| opened.map_err(|it| unread(ready, kept, it)));
             let mut values = values.collect::<Result<Vec<_>, _>>()?;
             values.extend(self.resolve_typed(ready).await?);
-            return Ok(Opened { newer: None, values, drifted: Vec::new() });
+            return Ok(Opened { newer: None, values, drifted: Vec::new(), age: Duration::ZERO });
         }
-        self.open_outside(ready).await
+        self.open_outside(ready, refresh).await
     }
 
     /// A write may come between the reading of the document and that of its secrets. So where the store's current version
     /// is not the one that the document names, both are read again: either the document has changed, or the write is under
     /// way and its intent says so, or somebody else has changed the secret in its store.
-    async fn open_outside(&self, ready: &ReadyService) -> Result<Opened, CatalogError> {
+    async fn open_outside(&self, ready: &ReadyService, refresh: bool) -> Result<Opened, CatalogError> {
         self.stores.target().map_err(CatalogError::StoreElsewhere)?;
         let mut newer: Option<ReadyService> = None;
         let mut seen: Option<(u64, Other)> = None;
         let mut intents: Vec<Intent> = Vec::new();
         for _ in 0..ROUNDS {
             let current = newer.as_ref().unwrap_or(ready);
-            let found = self.read_kept(current).await?;
+            // Where something does not fit, what is remembered may be out of date.
+            let found = self.read_kept(current, refresh || seen.is_some()).await?;
             let other = self.other_versions(current, &found, &intents).await?;
             let is_settled = other.is_empty() || seen.as_ref() == Some(&(current.revision, other.clone()));
             if is_settled {
+                let ages = found.iter().filter_map(|found| Some(found.as_ref().ok()?.age));
+                let age = ages.max().unwrap_or_default();
                 let (mut values, drifted) = self.values_of(current, found, &other).await?;
                 values.extend(self.resolve_typed(current).await?);
-                return Ok(Opened { newer, values, drifted });
+                return Ok(Opened { newer, values, drifted, age });
             }
             seen = Some((current.revision, other));
             let again = self.services.find(ready.family, &ServiceKey::Id(ready.id)).await?;
@@ -138,9 +144,9 @@ impl ServiceCatalog {
     }
 
     /// All secrets of the index, each from where it is.
-    async fn read_kept(&self, ready: &ReadyService) -> Result<Vec<Found>, CatalogError> {
+    async fn read_kept(&self, ready: &ReadyService, refresh: bool) -> Result<Vec<Found>, CatalogError> {
         let all: BTreeSet<usize> = (0..ready.index.kept.len()).collect();
-        let found = self.read_places(ready.id, &ready.index, &ready.ciphertexts, &all).await?;
+        let found = self.read_places(ready.id, &ready.index, &ready.ciphertexts, (&all, refresh)).await?;
         Ok(found.into_values().collect())
     }
 
@@ -150,7 +156,7 @@ impl ServiceCatalog {
         loaded: &LoadedService,
         wanted: &BTreeSet<usize>,
     ) -> Result<BTreeMap<usize, Found>, CatalogError> {
-        self.read_places(loaded.row.id, &loaded.index, &loaded.ciphertexts, wanted).await
+        self.read_places(loaded.row.id, &loaded.index, &loaded.ciphertexts, (wanted, true)).await
     }
 
     async fn read_places(
@@ -158,7 +164,7 @@ impl ServiceCatalog {
         service_id: uuid::Uuid,
         index: &SecretIndex,
         ciphertexts: &[Option<Vec<u8>>],
-        wanted: &BTreeSet<usize>,
+        (wanted, refresh): (&BTreeSet<usize>, bool),
     ) -> Result<BTreeMap<usize, Found>, CatalogError> {
         let mut found = BTreeMap::new();
         let mut outside: BTreeMap<&str, Vec<(usize, NamedVersion)>> = BTreeMap::new();
@@ -175,11 +181,12 @@ impl ServiceCatalog {
                     None => Err(SecretsError::new(SecretsErrorKind::NotFound, self.stores.database().kind(), "get")
                         .on(&secret.id)),
                 };
-            found.insert(at, opened.map(|value| FoundSecret { value, is_current: true }));
+            found.insert(at, opened.map(|value| FoundSecret::now(value, true)));
         }
         for (place, secrets) in outside {
             let store = self.stores.at(place).ok_or_else(|| CatalogError::StoreElsewhere(place.to_owned()))?;
             let (numbers, secrets): (Vec<_>, Vec<_>) = secrets.into_iter().unzip();
+            let store = if refresh { store.unremembered().unwrap_or(&**store) } else { &**store };
             found.extend(numbers.into_iter().zip(store.get_many(&secrets).await));
         }
         Ok(found)

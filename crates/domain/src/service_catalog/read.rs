@@ -1,6 +1,7 @@
 //! Reading: who gets which view.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::loaded::{CacheKey, ReadyService};
 use super::opened::Opened;
@@ -37,7 +38,7 @@ impl ServiceCatalog {
         if view != View::Hidden {
             ready.readable()?;
         }
-        self.answer(caller, origin, base_url, &ready, view).await
+        self.answer(caller, origin, base_url, &ready, (view, request.refresh)).await
     }
 
     async fn answer(
@@ -46,12 +47,13 @@ impl ServiceCatalog {
         origin: &Origin,
         base_url: &str,
         ready: &ReadyService,
-        view: View,
+        (view, refresh): (View, bool),
     ) -> Result<ServiceAnswer, CatalogError> {
         let body = match (view, caller.admin()) {
             (View::Plaintext, Some(admin)) => {
-                let PlaintextBody { body, etag, drifted } = self.plaintext(admin, origin, base_url, ready).await?;
-                return Ok(ServiceAnswer { etag, drifted, ..answer_of(ready, view, body) });
+                let plaintext = self.plaintext((admin, origin), base_url, ready, refresh).await?;
+                let PlaintextBody { body, etag, drifted, age } = plaintext;
+                return Ok(ServiceAnswer { etag, drifted, age, ..answer_of(ready, view, body) });
             }
             (View::References, _) => ready.template.render(base_url, Filling::References),
             (View::Masked, _) => ready.template.render(base_url, Filling::Masked),
@@ -66,19 +68,18 @@ impl ServiceCatalog {
     /// Plaintext: the audit entry is kept first, or there is no answer.
     async fn plaintext(
         &self,
-        admin: Admin<'_>,
-        origin: &Origin,
+        (admin, origin): (Admin<'_>, &Origin),
         base_url: &str,
         ready: &ReadyService,
+        refresh: bool,
     ) -> Result<PlaintextBody, CatalogError> {
         let subject = (ready.family, ready.id, ready.name.clone());
         let entry = self.audit_entry((admin.name(), origin), AuditAction::Read, subject, ready.secret_paths.clone());
         self.audit.record(entry).await.map_err(CatalogError::NoAudit)?;
-        let opened = self.open_all(ready).await?;
-        let Opened { newer, values, drifted } = opened;
+        let Opened { newer, values, drifted, age } = self.open_all(ready, refresh).await?;
         let ready = newer.as_ref().unwrap_or(ready);
         let body = ready.template.render(base_url, Filling::Plaintext(&values));
-        Ok(PlaintextBody { body, etag: ready.etag.clone(), drifted })
+        Ok(PlaintextBody { body, etag: ready.etag.clone(), drifted, age: (!age.is_zero()).then_some(age) })
     }
 
     /// A page of services.
@@ -111,7 +112,7 @@ impl ServiceCatalog {
                 view = View::Hidden;
             }
             least = least.min(view);
-            services.push(self.answer(caller, origin, base_url, &ready, view).await?.body);
+            services.push(self.answer(caller, origin, base_url, &ready, (view, false)).await?.body);
         }
         if caller.role() == Role::None {
             chosen_view(request.view, View::Hidden, View::Hidden)?;
@@ -181,6 +182,7 @@ struct PlaintextBody {
     body: String,
     etag: Arc<str>,
     drifted: Vec<String>,
+    age: Option<Duration>,
 }
 
 fn answer_of(ready: &ReadyService, view: View, body: String) -> ServiceAnswer {

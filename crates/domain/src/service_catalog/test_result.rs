@@ -49,7 +49,7 @@ impl ServiceCatalog {
         let ready = self.find_ready(request.family, &key).await?.filter(|ready| !ready.deleted);
         let ready = ready.ok_or(CatalogError::NotFound(request.family.entity_type()))?;
         // What cannot be read cannot be taken out of the messages either: then they are not kept.
-        let secrets = self.open_all(&ready).await?.values;
+        let secrets = self.open_all(&ready, false).await?.values;
         self.scrub(&mut result, &QuotedSecrets::of(&secrets));
         let loaded = self.load_live(request, &key).await?;
         let mut entity = loaded.entity.clone();

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use aws_sdk_ssm::Client;
 use strongroom_domain::{
     CheckStep, ForeignName, ForeignSecret, FoundSecret, Limits, NamedSecret, NamedVersion, SecretPage, SecretPut,
-    SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager,
+    SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager, Tariff,
 };
 use uuid::Uuid;
 
@@ -108,14 +108,14 @@ impl AwsParameterStore {
         let newest_value = newest.value.as_ref().ok_or_else(missing)?;
         let version: i64 = asked.version.as_str().parse().map_err(|_| missing())?;
         if newest.version == version {
-            return Ok(FoundSecret { value: newest_value.clone(), is_current: true });
+            return Ok(FoundSecret::now(newest_value.clone(), true));
         }
         let older = self.calls.get(&format!("{}:{version}", asked.secret.name)).await;
         let older = older.map_err(|failure| self.failed(failure, "get"))?;
         let value = older.value.ok_or_else(missing)?;
         // A withdrawn put leaves the committed value as a newer version.
         let is_current = value.is_same_as(newest_value);
-        Ok(FoundSecret { value, is_current })
+        Ok(FoundSecret::now(value, is_current))
     }
 
     async fn newest(&self, name: &str, operation: &'static str) -> Result<Found, SecretsError> {
@@ -125,7 +125,17 @@ impl AwsParameterStore {
         self.calls.get(name).await.map_err(|failure| self.failed(failure, operation))
     }
 
+    /// What another cluster, or nobody of ours, keeps under the name stays: of ours there is nothing to delete.
     async fn delete_named(&self, name: &str) -> Result<(), SecretsError> {
+        match self.calls.cluster_of(name).await {
+            Err(failure) if failure.is_absence() => return Ok(()),
+            Err(failure) => return Err(self.failed(failure, "delete")),
+            Ok(cluster) if !self.marks.is_ours(cluster.as_deref()) => {
+                tracing::warn!(secret.name = name, "a secret that is not of this cluster was not deleted");
+                return Ok(());
+            }
+            Ok(_) => {}
+        }
         match self.calls.delete(name).await {
             Err(failure) if !failure.is_absence() => Err(self.failed(failure, "delete")),
             _ => Ok(()),
@@ -232,6 +242,18 @@ impl SecretsManager for AwsParameterStore {
         let found = self.calls.get(&selector).await.map_err(|failure| self.failed(failure, OPERATION))?;
         let value = found.value.ok_or_else(|| error(SecretsErrorKind::NotFound, OPERATION))?;
         Ok(ForeignSecret { value, cluster })
+    }
+
+    fn tariff(&self) -> Option<Tariff> {
+        Some(Tariff {
+            secret_usd: 0.0,
+            large_secret_usd: 0.05,
+            small_bytes: 4_096,
+            most_small: Some(10_000),
+            calls_usd: 0.0,
+            writes_per_second: self.quotas().writes,
+            source: "list price, https://aws.amazon.com/systems-manager/pricing/, November 2026",
+        })
     }
 
     async fn check(&self) -> Vec<CheckStep> {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
 use strongroom_domain::{
     CheckStep, ForeignName, ForeignSecret, FoundSecret, Limits, NamedSecret, NamedVersion, SecretPage, SecretPut,
-    SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager,
+    SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager, Tariff,
 };
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ impl AwsSecretsManager {
             Ok(found) => found,
         };
         let (_, is_current, value) = Self::value_of(found, "get")?;
-        Ok(FoundSecret { value, is_current })
+        Ok(FoundSecret::now(value, is_current))
     }
 
     /// The error of a read. A secret that is scheduled for deletion is missing, which AWS does not tell by the code.
@@ -133,7 +133,7 @@ impl AwsSecretsManager {
             && found.version == secret.version.as_str()
             && let Some(value) = &found.value
         {
-            return Ok(FoundSecret { value: value.clone(), is_current: found.is_current });
+            return Ok(FoundSecret::now(value.clone(), found.is_current));
         }
         match batch.failed.get(name) {
             Some(code) => Err(self.not_read(Failure::of_one(code, "secretsmanager:GetSecretValue"), name).await),
@@ -141,7 +141,18 @@ impl AwsSecretsManager {
         }
     }
 
+    /// What another cluster, or nobody of ours, keeps under the name stays: of ours there is nothing to delete.
     async fn delete_named(&self, name: &str) -> Result<(), SecretsError> {
+        match self.calls.describe(name).await {
+            Err(failure) if failure.is_absence() => return Ok(()),
+            Err(failure) => return Err(self.failed(failure, "delete")),
+            Ok(described) if !self.marks.is_ours(described.cluster.as_deref()) => {
+                tracing::warn!(secret.name = name, "a secret that is not of this cluster was not deleted");
+                return Ok(());
+            }
+            Ok(described) if described.is_scheduled_for_deletion => return Ok(()),
+            Ok(_) => {}
+        }
         let days = (!self.settings.force_delete).then_some(self.settings.recovery_window_days);
         match self.calls.delete(name, days).await {
             Err(failure) if failure.is_absence() => Ok(()),
@@ -149,6 +160,17 @@ impl AwsSecretsManager {
             Err(failure) => Err(self.failed(failure, "delete")),
             Ok(()) => Ok(()),
         }
+    }
+
+    async fn restore_named(&self, name: &str) -> Result<(), Failure> {
+        let described = match self.calls.describe(name).await {
+            Err(failure) if failure.is_absence() => return Ok(()),
+            other => other?,
+        };
+        if described.is_scheduled_for_deletion && self.marks.is_ours(described.cluster.as_deref()) {
+            return self.calls.restore(name).await;
+        }
+        Ok(())
     }
 }
 
@@ -220,6 +242,12 @@ impl SecretsManager for AwsSecretsManager {
         self.delete_named(&secret.name).await.map_err(|error| error.on(&secret.id))
     }
 
+    /// While the recovery window lasts.
+    async fn bring_back(&self, secret: &NamedSecret) -> Result<(), SecretsError> {
+        let restored = self.restore_named(&secret.name).await;
+        restored.map_err(|failure| self.failed(failure, "bring back").on(&secret.id))
+    }
+
     /// AWS deletes versions without a label by itself, and no other way is given.
     async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError> {
         let unlabelled = self.remove_our_label(&secret.secret.name, secret.version.as_str()).await;
@@ -249,6 +277,18 @@ impl SecretsManager for AwsSecretsManager {
         };
         let (_, _, value) = Self::value_of(found, OPERATION)?;
         Ok(ForeignSecret { value, cluster: described.cluster })
+    }
+
+    fn tariff(&self) -> Option<Tariff> {
+        Some(Tariff {
+            secret_usd: 0.40,
+            large_secret_usd: 0.40,
+            small_bytes: VALUE_BYTES,
+            most_small: None,
+            calls_usd: 0.05,
+            writes_per_second: self.quotas().writes,
+            source: "list price, https://aws.amazon.com/secrets-manager/pricing/, November 2026",
+        })
     }
 
     async fn check(&self) -> Vec<CheckStep> {

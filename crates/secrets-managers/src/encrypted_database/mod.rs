@@ -56,7 +56,7 @@ impl EncryptedDatabase {
 
     fn read(&self, secret: &StoredSecret, row: Option<Vec<u8>>) -> Result<FoundSecret, SecretsError> {
         let row = row.ok_or_else(|| error(SecretsErrorKind::NotFound, "get").on(&secret.id))?;
-        Ok(FoundSecret { value: self.open(secret, &row)?, is_current: true })
+        Ok(FoundSecret::now(self.open(secret, &row)?, true))
     }
 
     async fn has(&self, secret: &StoredSecret) -> Result<bool, SecretsError> {

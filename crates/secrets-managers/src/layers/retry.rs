@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strongroom_domain::{
     CheckStep, ForeignName, ForeignSecret, FoundSecret, Limits, NamedSecret, NamedVersion, Sealer, SecretPage,
-    SecretPut, SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager,
+    SecretPut, SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager, Tariff,
 };
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -69,6 +70,8 @@ struct Shared {
     reads: Pace,
     batch_reads: Option<Pace>,
     circuit: Circuit,
+    /// What jobs may have waiting for their turn, so that whoever writes one secret meanwhile does not wait long.
+    jobs: Semaphore,
 }
 
 impl Retry {
@@ -79,6 +82,7 @@ impl Retry {
             reads: Pace::new(quotas.reads),
             batch_reads: quotas.batch_reads.map(Pace::new),
             circuit: Circuit::default(),
+            jobs: Semaphore::new(jobs_at_once(quotas.writes)),
         };
         Self { store, shared: Arc::new(shared), patience: Patience::Request }
     }
@@ -179,6 +183,12 @@ impl Retry {
     }
 }
 
+/// As many as begin in half a second, within reason: a store that answers in a quarter of a second is used to the full.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn jobs_at_once(writes: f64) -> usize {
+    (writes / 2.0).ceil().clamp(2.0, 64.0) as usize
+}
+
 /// The same error for each that has no answer yet, or none that counts.
 fn fail_each(answers: &mut [Option<Result<FoundSecret, SecretsError>>], open: &[usize], error: &SecretsError) {
     for index in open {
@@ -248,6 +258,10 @@ impl SecretsManager for Retry {
 
     async fn put(&self, put: SecretPut<'_>) -> Result<SecretVersion, SecretsError> {
         let again = |is_again: bool| SecretPut { is_repeated: put.is_repeated || is_again, ..put };
+        let _room = match self.patience {
+            Patience::Job => self.shared.jobs.acquire().await.ok(),
+            Patience::Request => None,
+        };
         self.until_done(&self.shared.writes, "put", |is_again| self.store.put(again(is_again))).await
     }
 
@@ -285,6 +299,10 @@ impl SecretsManager for Retry {
         self.until_done(&self.shared.writes, "delete", |_| self.store.delete(secret)).await
     }
 
+    async fn bring_back(&self, secret: &NamedSecret) -> Result<(), SecretsError> {
+        self.until_done(&self.shared.writes, "bring back", |_| self.store.bring_back(secret)).await
+    }
+
     async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError> {
         self.until_done(&self.shared.writes, "delete version", |_| self.store.delete_version(secret)).await
     }
@@ -295,6 +313,10 @@ impl SecretsManager for Retry {
 
     async fn get_foreign(&self, secret: &ForeignName) -> Result<ForeignSecret, SecretsError> {
         self.until_done(&self.shared.reads, "resolve a reference", |_| self.store.get_foreign(secret)).await
+    }
+
+    fn tariff(&self) -> Option<Tariff> {
+        self.store.tariff()
     }
 
     /// At once and once: it shall say how things are.

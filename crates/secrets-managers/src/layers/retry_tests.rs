@@ -47,7 +47,7 @@ impl Shaky {
         if self.missing.contains(&secret.secret.name) {
             return Err(SecretsError::new(SecretsErrorKind::NotFound, "shaky", "get"));
         }
-        Ok(FoundSecret { value: SecretValue::new("value".to_owned()), is_current: true })
+        Ok(FoundSecret::now(SecretValue::new("value".to_owned()), true))
     }
 }
 

@@ -129,6 +129,10 @@ pub(crate) struct SecretsManagerConfig {
     pub(crate) prefix: String,
     /// Tags that secrets get in the store, in order.
     pub(crate) tags: Vec<(String, String)>,
+    /// For how long values from a store outside of the database are remembered; zero: not at all.
+    pub(crate) cache: Duration,
+    /// For how long after that they are still given while the store is away.
+    pub(crate) stale: Duration,
     /// What the store needs to be reached. Any of them may be a credential.
     pub(crate) parameters: BTreeMap<String, SecretString>,
 }
