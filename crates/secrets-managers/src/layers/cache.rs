@@ -244,7 +244,7 @@ mod tests {
         let store = Arc::new(InMemory::new());
         let cache = cache(&store, Duration::from_mins(1));
         let (here, there) = (put(&cache, "canary").await, put(&cache, "other").await);
-        cache.get_many(&[here.clone()]).await.remove(0).unwrap();
+        cache.get_many(std::slice::from_ref(&here)).await.remove(0).unwrap();
 
         store.delete(&here.secret).await.unwrap();
         let read = cache.get_many(&[there.clone(), here.clone()]).await;
