@@ -187,7 +187,7 @@ async fn a_job_waits_for_a_store_that_is_away() {
 async fn many_are_read_in_one_call_for_each_batch_and_none_spoils_another() {
     let missing = HashSet::from(["/5".to_owned()]);
     let failures = Mutex::new(vec![THROTTLED]);
-    let store = Arc::new(Shaky { missing, failures, ..Shaky::default() });
+    let store = Arc::new(Shaky { failures, missing, ..Shaky::default() });
     let secrets: Vec<_> = (0..45).map(|index| secret(&format!("/{index}"))).collect();
 
     let read = retry(&store).get_many(&secrets).await;
