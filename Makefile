@@ -9,6 +9,8 @@ CARGO_DENY_VERSION := 0.20.2
 
 CACHE := $(CURDIR)/.cache
 CLIENT := $(CACHE)/client-venv
+# AWS as a program of this machine; the Rust tests look for it there.
+MOTO := $(CACHE)/moto-venv
 # A cargo-deny of one's own is taken where there is one.
 DENY := PATH="$(CACHE)/tools/bin:$$PATH" cargo deny
 
@@ -48,11 +50,11 @@ test-rust: build test-databases ## The Rust tests alone
 test-client: build test-tools ## The tests with the real OpenMetadata client alone; ARGS goes to pytest
 	cd tests/client && PYTHONWARNINGS=ignore "$(CLIENT)/bin/python" -m pytest $(ARGS)
 
-test-databases: ## Install MariaDB and PostgreSQL where they are missing; the tests run servers of their own
-	scripts/install-test-tools
+test-databases: ## Install MariaDB, PostgreSQL and moto where they are missing; the tests run servers of their own
+	PYTHON="$(PYTHON)" scripts/install-test-tools "$(MOTO)"
 
-test-tools: ## Install what the tests need and is missing: the client, MariaDB, PostgreSQL
-	PYTHON="$(PYTHON)" scripts/install-test-tools "$(CLIENT)"
+test-tools: ## Install what the tests need and is missing: the client, moto, MariaDB, PostgreSQL
+	PYTHON="$(PYTHON)" scripts/install-test-tools "$(MOTO)" "$(CLIENT)"
 
 bench: ## Measure the server against a bare one (minutes)
 	scripts/bench

@@ -4,14 +4,14 @@ use std::fs;
 use std::sync::Arc;
 
 use strongroom_domain::{
-    CiphertextStore, SealedSecret, Sealer, SecretId, SecretValue, SecretVersion, SecretsErrorKind, SecretsManager,
-    StoredSecret,
+    CiphertextStore, NamedVersion, SealedSecret, Sealer, SecretId, SecretValue, SecretVersion, SecretsError,
+    SecretsErrorKind, SecretsManager, StoredSecret,
 };
 use strongroom_secrets_managers::{EncryptedDatabase, KeyRing, KeyRingFile, SharedKeyRing};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::backends;
+use super::{backends, promises};
 
 const CANARY: &str = "canary-91f07c3d-in-the-database";
 
@@ -30,9 +30,19 @@ fn open() -> Opened {
 }
 
 async fn put(opened: &Opened, path: &str) -> StoredSecret {
-    let id = SecretId::of_service(Uuid::from_u128(1), path);
-    let version = opened.manager.put(&id, &SecretValue::new(CANARY.to_owned())).await.unwrap();
-    StoredSecret { id, version }
+    let secret = promises::named(SecretId::of_service(Uuid::from_u128(1), path));
+    let value = SecretValue::new(CANARY.to_owned());
+    let version = opened.manager.put(promises::put_of(&secret, &value)).await.unwrap();
+    StoredSecret { id: secret.id, version }
+}
+
+/// What a document that names this row would ask for.
+fn named(secret: &StoredSecret) -> NamedVersion {
+    NamedVersion { secret: promises::named(secret.id.clone()), version: secret.version.clone() }
+}
+
+async fn get(manager: &EncryptedDatabase, secret: &StoredSecret) -> Result<SecretValue, SecretsError> {
+    manager.get(&named(secret)).await.map(|found| found.value)
 }
 
 async fn ciphertext_of(opened: &Opened, secret: &StoredSecret) -> Vec<u8> {
@@ -58,12 +68,12 @@ async fn a_ciphertext_copied_to_another_row_does_not_open() {
     for copy in copies {
         insert(&opened, &copy, ciphertext.clone()).await;
 
-        let error = opened.manager.get(&copy).await.unwrap_err();
+        let error = get(&opened.manager, &copy).await.unwrap_err();
 
         assert_eq!(error.kind, SecretsErrorKind::Corrupt, "{error}");
         assert_eq!(error.id.as_deref(), Some(&copy.id));
     }
-    assert_eq!(opened.manager.get(&original).await.unwrap().reveal(), CANARY);
+    assert_eq!(get(&opened.manager, &original).await.unwrap().reveal(), CANARY);
 }
 
 #[tokio::test]
@@ -73,10 +83,10 @@ async fn one_row_that_cannot_be_decrypted_spoils_no_other() {
     let bad = StoredSecret { id: SecretId::of_service(Uuid::from_u128(3), "/x"), version: SecretVersion::random() };
     insert(&opened, &bad, vec![1; 60]).await;
 
-    let read = opened.manager.get_many(&[bad, good]).await;
+    let read = opened.manager.get_many(&[named(&bad), named(&good)]).await;
 
     assert_eq!(read[0].as_ref().unwrap_err().kind, SecretsErrorKind::Corrupt);
-    assert_eq!(read[1].as_ref().unwrap().reveal(), CANARY);
+    assert_eq!(read[1].as_ref().unwrap().value.reveal(), CANARY);
 }
 
 #[tokio::test]
@@ -85,10 +95,10 @@ async fn a_deleted_version_is_gone() {
     let old = put(&opened, "/config/password").await;
     let new = put(&opened, "/config/password").await;
 
-    opened.manager.delete_version(&old).await.unwrap();
+    opened.manager.delete_version(&named(&old)).await.unwrap();
 
-    assert_eq!(opened.manager.get(&old).await.unwrap_err().kind, SecretsErrorKind::NotFound);
-    assert_eq!(opened.manager.get(&new).await.unwrap().reveal(), CANARY);
+    assert_eq!(get(&opened.manager, &old).await.unwrap_err().kind, SecretsErrorKind::NotFound);
+    assert_eq!(get(&opened.manager, &new).await.unwrap().reveal(), CANARY);
 }
 
 #[tokio::test]
@@ -100,7 +110,7 @@ async fn what_was_sealed_for_a_transaction_reads_back_like_what_was_put() {
     let secret = sealed.secret.clone();
     opened.rows.insert(sealed).await.unwrap();
 
-    assert_eq!(opened.manager.get(&secret).await.unwrap().reveal(), CANARY);
+    assert_eq!(get(&opened.manager, &secret).await.unwrap().reveal(), CANARY);
 }
 
 #[tokio::test]
@@ -113,12 +123,12 @@ async fn a_key_added_to_the_file_encrypts_from_then_on_and_the_old_one_still_dec
     let ring = SharedKeyRing::load(keys).unwrap();
     let reopened = EncryptedDatabase::new(Arc::clone(&opened.rows), ring.clone());
 
-    assert_eq!(reopened.get(&before).await.unwrap().reveal(), CANARY);
+    assert_eq!(get(&reopened, &before).await.unwrap().reveal(), CANARY);
     let sealed = reopened.sealer().unwrap().seal(&before.id, &SecretValue::new("new".into())).unwrap();
     assert_eq!(&sealed.key_id, ring.current().newest());
     // The process that runs already finds the new key by itself.
     opened.rows.insert(sealed.clone()).await.unwrap();
-    assert_eq!(opened.manager.get(&sealed.secret).await.unwrap().reveal(), "new");
+    assert_eq!(get(&opened.manager, &sealed.secret).await.unwrap().reveal(), "new");
 }
 
 #[tokio::test]
@@ -140,7 +150,7 @@ async fn a_row_resealed_under_the_newest_key_is_the_same_version_and_needs_the_o
     let newest_line = text.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap();
     let newest_only = SharedKeyRing::fixed(KeyRing::parse(newest_line).unwrap());
     let without_the_old_key = EncryptedDatabase::new(Arc::clone(&opened.rows), newest_only);
-    assert_eq!(without_the_old_key.get(&secret).await.unwrap().reveal(), CANARY);
+    assert_eq!(get(&without_the_old_key, &secret).await.unwrap().reveal(), CANARY);
     assert!(opened.rows.encrypted_with(&old, 10).await.unwrap().is_empty());
 }
 

@@ -3,6 +3,7 @@
 //! A new promise is a function in `promises.rs` and a line below. A new backend is a function in `backends.rs` and a
 //! line below; while it has none, `every_registered_kind_is_in_this_suite` fails by its name.
 
+mod aws;
 mod backends;
 mod encrypted_database;
 mod failing_manager;
@@ -31,6 +32,11 @@ macro_rules! every_promise {
             reading_many_keeps_the_order_and_one_bad_id_spoils_no_other,
             reading_more_than_a_batch_gives_them_all,
             reading_none_gives_none,
+            a_repeated_put_makes_one_version,
+            a_put_is_found_by_its_token_and_no_other_is,
+            what_replaced_another_is_current_once_a_document_names_it,
+            a_withdrawn_put_leaves_the_committed_version,
+            a_withdrawn_put_that_no_document_followed_is_gone,
             the_check_succeeds_and_can_be_repeated,
             no_value_shows_in_an_error_or_a_log_line,
         }
@@ -66,6 +72,8 @@ macro_rules! suite {
 suite! {
     "db" => in_encrypted_database,
     "in-memory" => in_memory,
+    "managed-aws" => in_aws_secrets_manager,
+    "managed-aws-ssm" => in_aws_parameter_store,
 }
 
 #[test]
@@ -75,11 +83,11 @@ fn every_registered_kind_is_in_this_suite() {
     }
 }
 
-#[test]
-fn an_unknown_kind_is_refused_with_the_known_ones() {
+#[tokio::test]
+async fn an_unknown_kind_is_refused_with_the_known_ones() {
     let directory = tempfile::TempDir::new().unwrap();
 
-    let error = registry::build("vault9", backends::parts(&directory)).err().unwrap();
+    let error = registry::build("vault9", backends::parts(&directory)).await.err().unwrap();
 
     assert_eq!(error.kind, strongroom_domain::SecretsErrorKind::Settings);
     let known = registry::KINDS.join(", ");

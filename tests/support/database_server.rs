@@ -1,4 +1,4 @@
-//! Starts a real database server for the tests of this process, and sees to it that it ends with them.
+//! Starts a real server for the tests of this process, and sees to it that it ends with them.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -69,10 +69,24 @@ impl DatabaseServer {
     /// Runs a shell script that ends in `exec` of the server, with these programs and `PORT` as variables, in an empty
     /// folder; waits until the server has logged `ready`.
     pub(crate) fn start(script: &str, programs: &[(&str, PathBuf)], ready: &str) -> Self {
+        Self::start_as(unprivileged, script, programs, ready)
+    }
+
+    /// The same as the user who runs the tests: for programs in that user's own folders.
+    pub(crate) fn start_as_self(script: &str, programs: &[(&str, PathBuf)], ready: &str) -> Self {
+        Self::start_as(|_| Vec::new(), script, programs, ready)
+    }
+
+    fn start_as(
+        user: impl FnOnce(&Path) -> Vec<String>,
+        script: &str,
+        programs: &[(&str, PathBuf)],
+        ready: &str,
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("strongroom-test-").tempdir().unwrap();
         let port = free_port();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", WATCHDOG, "sh"]).args(unprivileged(folder.path())).args(["/bin/sh", "-c", script, "sh"]);
+        command.args(["-c", WATCHDOG, "sh"]).args(user(folder.path())).args(["/bin/sh", "-c", script, "sh"]);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).env("LC_ALL", "C");
         command.env("FOLDER", folder.path()).env("PORT", port.to_string());
         command.envs(programs.iter().map(|(name, path)| (name, path))).current_dir(folder.path());
@@ -104,7 +118,7 @@ fn wait_until_logged(ready: &str, lines: &Receiver<String>) {
     while !logged.last().is_some_and(|line: &String| line.contains(ready)) {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => logged.push(line),
-            Err(error) => panic!("the database server did not start ({error}):\n{}", logged.join("\n")),
+            Err(error) => panic!("the server did not start ({error}):\n{}", logged.join("\n")),
         }
     }
 }

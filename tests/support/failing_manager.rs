@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use strongroom_domain::{
-    Limits, SecretId, SecretValue, SecretVersion, SecretsError, SecretsErrorKind, SecretsManager, StoredSecret,
+    CheckStep, FoundSecret, Limits, NamedSecret, NamedVersion, SecretId, SecretPut, SecretVersion, SecretsError,
+    SecretsErrorKind, SecretsManager,
 };
+use uuid::Uuid;
 
 /// Fails every call in the same way: for tests of what happens to a caller whose store is away.
 #[derive(Debug)]
@@ -35,27 +37,31 @@ impl SecretsManager for FailingManager {
         Limits { value_bytes: 65_536, read_batch: 100, keeps_versions: true, reachable_by_workers: false }
     }
 
-    async fn put(&self, id: &SecretId, _: &SecretValue) -> Result<SecretVersion, SecretsError> {
-        self.fail("put", id)
+    async fn put(&self, put: SecretPut<'_>) -> Result<SecretVersion, SecretsError> {
+        self.fail("put", &put.secret.id)
     }
 
-    async fn get(&self, secret: &StoredSecret) -> Result<SecretValue, SecretsError> {
-        self.fail("get", &secret.id)
+    async fn get(&self, secret: &NamedVersion) -> Result<FoundSecret, SecretsError> {
+        self.fail("get", &secret.secret.id)
     }
 
-    async fn get_many(&self, secrets: &[StoredSecret]) -> Vec<Result<SecretValue, SecretsError>> {
-        secrets.iter().map(|secret| self.fail("get", &secret.id)).collect()
+    async fn get_many(&self, secrets: &[NamedVersion]) -> Vec<Result<FoundSecret, SecretsError>> {
+        secrets.iter().map(|secret| self.fail("get", &secret.secret.id)).collect()
     }
 
-    async fn delete(&self, id: &SecretId) -> Result<(), SecretsError> {
-        self.fail("delete", id)
+    async fn find_put(&self, secret: &NamedSecret, _: Uuid) -> Result<Option<SecretVersion>, SecretsError> {
+        self.fail("find", &secret.id)
     }
 
-    async fn delete_version(&self, secret: &StoredSecret) -> Result<(), SecretsError> {
-        self.fail("delete version", &secret.id)
+    async fn delete(&self, secret: &NamedSecret) -> Result<(), SecretsError> {
+        self.fail("delete", &secret.id)
     }
 
-    async fn check(&self) -> Result<(), SecretsError> {
-        Err(SecretsError::new(self.0, self.kind(), "check"))
+    async fn delete_version(&self, secret: &NamedVersion) -> Result<(), SecretsError> {
+        self.fail("delete version", &secret.secret.id)
+    }
+
+    async fn check(&self) -> Vec<CheckStep> {
+        vec![CheckStep { step: "round trip", outcome: Err(SecretsError::new(self.0, self.kind(), "check")) }]
     }
 }

@@ -140,7 +140,7 @@ impl Calls {
     pub(super) async fn get(&self, name: &str, which: Which<'_>) -> Result<Found, Failure> {
         let call = self.client.get_secret_value().secret_id(name);
         let call = match which {
-            Which::Current => call,
+            Which::Current => call.version_stage(CURRENT),
             Which::Version(version) => call.version_id(version),
             Which::Stage(stage) => call.version_stage(stage),
         };
