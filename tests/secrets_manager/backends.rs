@@ -51,6 +51,7 @@ pub(crate) async fn in_aws(kind: &str, proxy: &AwsProxy, parameters: &[(&str, &s
         tags: vec![("team".to_owned(), "data".to_owned())],
         prefix: "suite".to_owned(),
         cluster: format!("cluster-{}", Uuid::new_v4().simple()),
+        ..StoreParts::default()
     };
     open_with(kind, store).await
 }
