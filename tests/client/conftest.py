@@ -1,9 +1,13 @@
 """The fixtures of all client tests."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from support import sources
 from support.openmetadata import client
 from support.strongroom import Strongroom
 
@@ -32,6 +36,28 @@ def worker(server):
 def bystander(server):
     """The client with the token of a user who is no admin."""
     return client(server.url, server.user("bystander"))
+
+
+@pytest.fixture
+def folder():
+    """Where workflow files and the client's own files go."""
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql_source():
+    """A PostgreSQL to be read."""
+    with sources.postgresql() as source:
+        yield source
+
+
+@pytest.fixture(scope="session")
+def mariadb_source():
+    """A MariaDB to be read."""
+    with sources.mariadb() as source:
+        yield source
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -1,37 +1,16 @@
 """`metadata ingest -c file.yaml`: workflows of the unmodified client, against sources that really run."""
 
-import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.mariadb import MariaDb
 from support.openmetadata import FAMILIES, Ingestion, client, ingest, plain_config, workflow
-from support.postgresql import PostgreSql
+from support.sources import TABLES, Source
 
 DATABASE = FAMILIES["database"].service
-PASSWORD = "canary-of-the-source"
-TABLES = ("customers", "orders")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A database to be read, and how to reach it."""
-
-    kind: str
-    config: dict
-
-
-@pytest.fixture
-def folder():
-    """Where workflow files and the client's own files go."""
-    folder = Path(tempfile.mkdtemp(prefix="strongroom-test-"))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def create_tables(file: Path) -> None:
@@ -46,22 +25,6 @@ def sqlite_source(folder):
     file = folder / "shop.sqlite"
     create_tables(file)
     return Source("sqlite", {"type": "SQLite", "databaseMode": str(file), "database": "main"})
-
-
-@pytest.fixture(scope="module")
-def postgresql_source():
-    server = PostgreSql("reader", PASSWORD, TABLES)
-    address = {"hostPort": f"127.0.0.1:{server.port}", "database": server.database, "username": "reader"}
-    yield Source("postgres", {"type": "Postgres", **address, "authType": {"password": PASSWORD}})
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def mariadb_source():
-    server = MariaDb("reader", PASSWORD, TABLES)
-    address = {"hostPort": f"127.0.0.1:{server.port}", "username": "reader"}
-    yield Source("mysql", {"type": "Mysql", **address, "authType": {"password": PASSWORD}})
-    server.close()
 
 
 @pytest.fixture(params=["postgresql_source", "mariadb_source"])
@@ -130,17 +93,18 @@ def test_a_second_run_with_another_connection_changes_nothing_stored(runs, sqlit
 
 
 def test_a_source_with_a_password_is_read_again_with_the_stored_one(runs, source_with_password):
+    password = source_with_password.password
     runs.with_full_connection(source_with_password).expect_all_read(TABLES)
-    assert runs.stored().connection.config.authType.password.get_secret_value() == PASSWORD
-    assert runs.server.files_with(PASSWORD) == []
+    assert runs.stored().connection.config.authType.password.get_secret_value() == password
+    assert runs.server.files_with(password) == []
 
     runs.server.restart()
     runs.with_name_only(source_with_password, runs.admin_token).expect_all_read(TABLES)
 
-    assert runs.server.files_with(PASSWORD) == []
+    assert runs.server.files_with(password) == []
     audit = runs.server.get("/audit?actor=admin-bot&service=shop", runs.admin_token).json()
     assert "/config/authType/password" in str(audit["data"])
-    assert PASSWORD not in str(audit)
+    assert password not in str(audit)
 
 
 def test_a_wrong_stored_password_fails_the_run(runs, source_with_password):

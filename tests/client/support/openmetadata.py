@@ -96,11 +96,12 @@ class Ingestion:
         assert records and int(records[1]) >= 2 + len(tables), self.output
 
 
-def ingest(workflow: dict, folder: Path) -> Ingestion:
-    """Writes the workflow to a file and runs `metadata ingest -c` with it."""
+def ingest(workflow: dict, folder: Path, variables: dict[str, str] | None = None) -> Ingestion:
+    """Writes the workflow to a file and runs `metadata ingest -c` with it, with these variables in its environment."""
     file = folder / "workflow.yaml"
     file.write_text(json.dumps(workflow, indent=2))  # each JSON document is a YAML document
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONWARNINGS": "ignore", "LANG": "C.UTF-8"}
+    environment |= variables or {}
     done = subprocess.run(
         [Path(sys.executable).with_name("metadata"), "ingest", "-c", file],
         cwd=folder,

@@ -1,11 +1,13 @@
 """The real server process, in a folder of its own."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import requests
@@ -16,6 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 # Each secret of these tests contains this word, and nothing else does.
 CANARY = "canary"
+
+MOVE_TIMEOUT_S = 60
 
 
 def binary() -> Path:
@@ -53,10 +57,25 @@ class Strongroom:
         # The rest is read on, or the server would wait for a reader.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
-    def restart(self) -> None:
-        """Stops the server and starts it again on the same data, on another port."""
+    def restart(self, settings: dict[str, str] | None = None) -> None:
+        """Stops the server and starts it again on the same data, on another port; with these settings from then on."""
         stop(self.process)
+        self.environment |= settings or {}
         self._start()
+
+    def configure(self, configuration: dict) -> None:
+        """Writes the configuration file, which the next start reads."""
+        file = self.directory / "strongroom.yaml"
+        file.write_text(json.dumps(configuration, indent=2))  # each JSON document is a YAML document
+        self.environment["STRONGROOM_CONFIG"] = str(file)
+
+    def wait_for_move(self, token: str) -> dict:
+        """Waits until every secret that can be moved to the configured store lies there; gives what the move came to."""
+        deadline = time.monotonic() + MOVE_TIMEOUT_S
+        while (move := self.get("/secretsManager/migration", token).json()).get("status") != "done":
+            assert time.monotonic() < deadline, f"{move}\n{self.log.read_text(errors='replace')[-2000:]}"
+            time.sleep(0.1)
+        return move
 
     def run(self, *arguments: str) -> str:
         """Runs a command of `strongroom` beside the server; gives what it printed."""
