@@ -69,3 +69,9 @@ fn one_of_each_family(server: &Server, name: &str) -> Vec<(String, Value)> {
     };
     families.map(one).collect()
 }
+
+/// A server on which admins may type references to nearly any name: what is refused then is refused for what it names.
+pub(crate) fn server_with_references() -> Server {
+    let prefixes = "/team/,team.,team/,/o,/O,op,Op,OP,sh,/s,/S,/c,/C,/p,/P,/a,/b,/x";
+    Server::start_with(&[("STRONGROOM_REFERENCES_ALLOWED_PREFIXES", prefixes)])
+}

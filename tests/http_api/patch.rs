@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::server_with_references;
 use super::{CANARY, faulty_paths};
 use crate::support::server::{Answer, DATABASES, Server, mysql};
 
 /// A server with the service `shop`: a secret in a field, in a free map and in a URL, and a typed reference.
 fn shop() -> Server {
-    let server = Server::start();
+    let server = server_with_references();
     let mut body = mysql("shop", CANARY);
     let config = body["connection"]["config"].as_object_mut().unwrap();
     config.insert("connectionOptions".to_owned(), json!({"a/b~c password": CANARY, "charset": "utf8"}));

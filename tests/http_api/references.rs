@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::server_with_references;
 use super::{faulty_paths, one_of_each_family};
 use crate::support::server::{Answer, DATABASES, Server, mysql};
 
@@ -31,7 +32,7 @@ fn put(server: &Server, name: &str, members: Value) -> Answer {
 
 #[test]
 fn a_reference_that_an_admin_typed_is_stored_as_it_is_and_never_resolved() {
-    let server = Server::start();
+    let server = server_with_references();
     let members = json!({
         "authType": {"password": "secret:/team/mysql/password"},
         "databaseName": "secret:team.mysql@prod",
@@ -56,7 +57,7 @@ fn a_reference_that_an_admin_typed_is_stored_as_it_is_and_never_resolved() {
 
 #[test]
 fn a_reference_that_an_admin_typed_outlives_the_service() {
-    let server = Server::start();
+    let server = server_with_references();
     put(&server, "shop", json!({"authType": {"password": "secret:/team/mysql"}})).expect(201);
     server.delete(&format!("{DATABASES}/name/shop?hardDelete=true"), &server.admin()).expect(200);
 
@@ -66,7 +67,7 @@ fn a_reference_that_an_admin_typed_outlives_the_service() {
 
 #[test]
 fn only_an_admin_types_references() {
-    let server = Server::start();
+    let server = server_with_references();
     let worker = server.bot("ingestion", "worker");
     let places = [
         json!({"authType": {"password": "secret:/team/mysql"}}),
@@ -85,7 +86,7 @@ fn only_an_admin_types_references() {
 
 #[test]
 fn a_reference_to_a_secret_kept_for_another_service_is_refused_in_every_spelling_and_place() {
-    let server = Server::start();
+    let server = server_with_references();
     server.put(DATABASES, &server.admin(), &mysql("shop", "canary")).expect(201);
     let plain = "openmetadata/database/shop/authtype/password";
     let spellings = [
@@ -124,7 +125,7 @@ fn a_reference_to_a_secret_kept_for_another_service_is_refused_in_every_spelling
 
 #[test]
 fn punctuation_that_a_store_may_not_tell_apart_does_not_get_around_the_refusal() {
-    let server = Server::start();
+    let server = server_with_references();
     let admin = server.admin();
     server.put(DATABASES, &admin, &mysql("my.shop", "canary")).expect(201);
     server.put(DATABASES, &admin, &mysql("my-shop", "canary")).expect(201);
@@ -138,7 +139,7 @@ fn punctuation_that_a_store_may_not_tell_apart_does_not_get_around_the_refusal()
 
 #[test]
 fn the_refusal_holds_across_families_for_deleted_services_and_for_patches() {
-    let server = Server::start();
+    let server = server_with_references();
     let admin = server.admin();
     server.put(DATABASES, &admin, &mysql("shop", "canary")).expect(201);
     put(&server, "thief", json!({})).expect(201);
@@ -156,7 +157,7 @@ fn the_refusal_holds_across_families_for_deleted_services_and_for_patches() {
 
 #[test]
 fn a_reference_that_strongroom_issued_means_keep_at_its_own_place() {
-    let server = Server::start();
+    let server = server_with_references();
     server.put(DATABASES, &server.admin(), &mysql("shop", "canary")).expect(201);
 
     let answer = server.put(DATABASES, &server.admin(), &mysql("shop", ISSUED));
@@ -167,7 +168,7 @@ fn a_reference_that_strongroom_issued_means_keep_at_its_own_place() {
 
 #[test]
 fn a_reference_that_strongroom_issued_is_refused_at_another_place_of_the_same_service() {
-    let server = Server::start();
+    let server = server_with_references();
     server.put(DATABASES, &server.admin(), &mysql("shop", "canary")).expect(201);
     let kept = json!({"password": "*********"});
     let places = [
@@ -186,7 +187,7 @@ fn a_reference_that_strongroom_issued_is_refused_at_another_place_of_the_same_se
 
 #[test]
 fn the_references_view_sent_back_changes_nothing_in_any_family() {
-    let server = Server::start();
+    let server = server_with_references();
     let admin = server.admin();
     for (route, body) in one_of_each_family(&server, "shop") {
         server.post(&route, &admin, &body).expect(201);
@@ -202,7 +203,7 @@ fn the_references_view_sent_back_changes_nothing_in_any_family() {
 
 #[test]
 fn a_name_that_a_typed_reference_holds_is_never_given_to_a_secret() {
-    let server = Server::start();
+    let server = server_with_references();
     put(&server, "early", json!({"authType": {"password": ISSUED}})).expect(201);
 
     server.put(DATABASES, &server.admin(), &mysql("shop", "canary")).expect(201);
@@ -217,7 +218,7 @@ fn a_name_that_a_typed_reference_holds_is_never_given_to_a_secret() {
 
 #[test]
 fn a_name_typed_in_the_same_connection_is_not_given_to_a_secret_either() {
-    let server = Server::start();
+    let server = server_with_references();
     let members = json!({"authType": {"password": "canary"}, "connectionOptions": {"a": ISSUED}});
     put(&server, "shop", members).expect(201);
 
@@ -232,7 +233,7 @@ fn a_name_typed_in_the_same_connection_is_not_given_to_a_secret_either() {
 
 #[test]
 fn a_value_may_take_the_place_of_a_reference_and_the_other_way_round() {
-    let server = Server::start();
+    let server = server_with_references();
     put(&server, "shop", json!({"authType": {"password": "secret:/team/mysql"}})).expect(201);
 
     put(&server, "shop", json!({"authType": {"password": "canary"}})).expect(200);
@@ -246,7 +247,7 @@ fn a_value_may_take_the_place_of_a_reference_and_the_other_way_round() {
 
 #[test]
 fn only_plain_names_may_be_typed() {
-    let server = Server::start();
+    let server = server_with_references();
     let refused = [
         "",
         "/",
@@ -280,7 +281,7 @@ fn only_plain_names_may_be_typed() {
 
 #[test]
 fn a_hard_delete_frees_the_names_and_a_new_service_gets_a_new_secret() {
-    let server = Server::start();
+    let server = server_with_references();
     let admin = server.admin();
     server.put(DATABASES, &admin, &mysql("shop", "canary-1")).expect(201);
     server.delete(&format!("{DATABASES}/name/shop?hardDelete=true"), &admin).expect(200);
@@ -296,7 +297,7 @@ fn a_hard_delete_frees_the_names_and_a_new_service_gets_a_new_secret() {
 
 #[test]
 fn many_admins_who_race_for_one_name_end_with_one_holder() {
-    let server = Server::start();
+    let server = server_with_references();
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let typed = (0..6).map(|number| {
             let server = &server;

@@ -41,6 +41,7 @@ pub(super) const ROUTES: &[Row] = &[
     ("GET", "/tokens", nothing, [200, 403, 403, 403]),
     ("DELETE", "/tokens/00000000-0000-4000-8000-000000000000", nothing, [404, 403, 403, 403]),
     ("GET", "/secretsManager/health", nothing, [200, 403, 403, 403]),
+    ("GET", "/secretsManager/migration", nothing, [200, 403, 403, 403]),
 ];
 
 fn nothing() -> Value {

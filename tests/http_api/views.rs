@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::server_with_references;
 use super::{CANARY, audit_of, faulty_paths};
 use crate::support::server::{Answer, DATABASES, Server, mysql};
 
 /// A server with the service `shop`, whose password is a canary.
 fn shop() -> Server {
-    let server = Server::start();
+    let server = server_with_references();
     server.put(DATABASES, &server.admin(), &mysql("shop", CANARY)).expect(201);
     server
 }
@@ -122,7 +123,7 @@ fn a_worker_sees_no_connection_that_holds_a_secret_of_ours() {
 
 #[test]
 fn a_worker_sees_the_whole_connection_where_no_secret_of_ours_is_in_it() {
-    let server = Server::start();
+    let server = server_with_references();
     let (admin, worker) = (server.admin(), server.bot("ingestion", "worker"));
     server.put(DATABASES, &admin, &without_secret("files")).expect(201);
     server.put(DATABASES, &admin, &mysql("typed", "secret:/team/mysql")).expect(201);
@@ -165,7 +166,7 @@ fn asking_for_more_than_one_may_have_is_forbidden_and_never_answered_with_less()
 
 #[test]
 fn a_user_who_asks_for_more_of_an_empty_list_is_forbidden_too() {
-    let server = Server::start();
+    let server = server_with_references();
 
     server.get(&format!("{DATABASES}?view=masked"), &server.user("ada")).expect(403);
     server.get(&format!("{DATABASES}?view=plaintext&limit=0"), &server.bot("profiler", "none")).expect(403);
@@ -191,7 +192,7 @@ fn a_list_is_masked_unless_an_admin_asks_for_plaintext() {
 
 #[test]
 fn a_list_in_plaintext_holds_at_most_a_hundred_and_each_of_them_is_audited() {
-    let server = Server::start();
+    let server = server_with_references();
     let admin = server.admin();
     for number in 0..3 {
         server.put(DATABASES, &admin, &mysql(&format!("shop{number}"), CANARY)).expect(201);
@@ -213,7 +214,7 @@ fn a_list_in_plaintext_holds_at_most_a_hundred_and_each_of_them_is_audited() {
 
 #[test]
 fn answers_to_writes_show_an_admin_masks_and_a_worker_what_a_read_would() {
-    let server = Server::start();
+    let server = server_with_references();
     let (admin, worker) = (server.admin(), server.bot("ingestion", "worker"));
     let change = json!([{"op": "add", "path": "/description", "value": "x"}]);
 
@@ -271,7 +272,7 @@ fn an_entity_tag_is_id_and_version_and_the_same_in_every_view() {
 
 #[test]
 fn a_header_names_references_that_the_unmodified_client_leaves_as_they_are() {
-    let server = Server::start();
+    let server = server_with_references();
     let admin = server.admin();
     let config = json!({"config": {"username": "reader", "hostPort": "db:1", "authType": {"awsConfig": {
         "awsRegion": "eu-west-1", "awsSecretAccessKey": "k", "awsSessionToken": "t"}}}});

@@ -29,14 +29,23 @@ async fn a_name_that_another_secret_has_is_refused_with_all_of_the_write(store: 
     assert_eq!(audit_count(&store).await, 1);
 }
 
-async fn a_name_claimed_twice_in_one_write_is_refused_with_all_of_it(store: Store) {
-    let names = claiming(&["/x", "/x"]);
+async fn a_name_claimed_for_two_fields_in_one_write_is_refused_with_all_of_it(store: Store) {
+    let mut names = claiming(&["/x", "/x"]);
+    names.claimed[1].path.push_str("/other");
 
     let outcome = create(&store, "shop", names).await;
 
     assert_eq!(taken(outcome), "/x");
     assert!(find(&store, "shop").await.is_none());
     assert_eq!(audit_count(&store).await, 0);
+}
+
+async fn a_name_claimed_again_for_its_own_field_stays(store: Store) {
+    let first = create(&store, "shop", claiming(&["/x"])).await.unwrap();
+
+    store.services.write(ServiceWrite { names: claiming(&["/x"]), ..next(&first) }).await.unwrap();
+
+    assert_eq!(store.services.holders(&["/x".to_owned()]).await.unwrap().len(), 1);
 }
 
 async fn a_name_that_a_user_typed_is_refused(store: Store) {
@@ -121,7 +130,8 @@ async fn asking_for_the_holders_of_no_name_gives_none(store: Store) {
 
 on_every_engine! {
     a_name_that_another_secret_has_is_refused_with_all_of_the_write,
-    a_name_claimed_twice_in_one_write_is_refused_with_all_of_it,
+    a_name_claimed_for_two_fields_in_one_write_is_refused_with_all_of_it,
+    a_name_claimed_again_for_its_own_field_stays,
     a_name_that_a_user_typed_is_refused,
     a_typed_reference_to_a_kept_secret_is_refused,
     released_names_and_replaced_references_are_free_again,

@@ -25,6 +25,12 @@ pub struct NameSettings {
 }
 
 impl NameSettings {
+    /// What every name begins with.
+    pub(crate) fn root(&self) -> String {
+        let parts = [&self.prefix, &self.cluster].into_iter().filter(|part| !part.is_empty());
+        parts.fold(String::new(), |root, part| root + "/" + &sanitized(part)) + "/"
+    }
+
     /// Names for one secret, the plain one first and then ever longer ones for when it is taken:
     /// `/<prefix>/<cluster>/<family>/<service>/<path>`, then with a hash of the exact path behind it.
     pub(crate) fn candidates(&self, family: Family, service: &str, pointer: &str) -> impl Iterator<Item = String> {

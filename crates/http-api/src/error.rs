@@ -133,6 +133,14 @@ impl From<CatalogError> for ApiError {
                 SecretsErrorKind::Unavailable | SecretsErrorKind::RateLimited { .. } => {
                     Self::unavailable("the secrets manager is not available; try again").caused_by(error)
                 }
+                SecretsErrorKind::PermissionDenied | SecretsErrorKind::Settings | SecretsErrorKind::NameTaken => {
+                    let message = format!(
+                        "the secrets manager {} refuses this ({}: {}); the log says why under this request id, and \
+                         `strongroom check` what is missing",
+                        error.store, error.operation, error.kind
+                    );
+                    Self::new(StatusCode::FAILED_DEPENDENCY, "refused", message).caused_by(error)
+                }
                 _ => Self::internal().caused_by(error),
             },
         }

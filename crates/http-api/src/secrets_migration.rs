@@ -17,9 +17,13 @@ pub(crate) async fn get(State(state): State<ApiState>, caller: Authenticated) ->
     let Some(active) = state.shared().stores.active_store().await? else {
         return Ok(Json(json!({ "status": "none", "store": "db" })));
     };
-    let status = if active.moving_from.is_some() { "moving" } else { "done" };
-    let mut answer = json!({ "status": status, "store": active.place, "movingFrom": active.moving_from });
     let progress: Value = active.progress.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let status = match (&active.moving_from, progress.get("finished")) {
+        (None, _) => "done",
+        (Some(_), None) => "moving",
+        (Some(_), Some(_)) => "stopped",
+    };
+    let mut answer = json!({ "status": status, "store": active.place, "movingFrom": active.moving_from });
     if let (Value::Object(members), Value::Object(progress)) = (&mut answer, progress) {
         members.extend(progress);
     }

@@ -16,6 +16,9 @@ const BELIEVED: Duration = Duration::from_millis(900);
 /// How often the other replicas are told that this one is there.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it looks at most where secrets go.
+const FOLLOW_AGAIN: Duration = Duration::from_millis(550);
+
 /// Watches until it is dropped.
 pub(crate) async fn watch(application: &Application) {
     let mut ticks = tokio::time::interval(EVERY);
@@ -23,6 +26,7 @@ pub(crate) async fn watch(application: &Application) {
     let mut is_following = true;
     let mut announced = Instant::now();
     let mut is_ring_unchecked = false;
+    let mut followed = None;
     loop {
         ticks.tick().await;
         let looked = Instant::now();
@@ -37,7 +41,13 @@ pub(crate) async fn watch(application: &Application) {
         });
         let everything = Changes { everything: true, ..Changes::default() };
         forget(application, if keys { &everything } else { changes.as_ref().unwrap_or(&everything) });
-        if changes.as_ref().is_ok_and(|changes| changes.store || changes.everything)
+        // The newest change is told at each look until another comes.
+        let is_told = changes.as_ref().is_ok_and(|changes| changes.store || changes.everything);
+        if is_told && followed.is_none_or(|followed: Instant| followed.elapsed() >= FOLLOW_AGAIN) {
+            followed = Some(looked);
+        }
+        if is_told
+            && followed == Some(looked)
             && let Err(error) = application.follow_store().await
         {
             tracing::warn!(error = %error, "nobody knows where secrets go");

@@ -2,22 +2,26 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Libraries whose most talkative levels may show bytes of a connection.
-const QUIETED: [&str; 3] = ["hyper=info", "hyper_util=info", "mio=info"];
+/// Libraries whose most talkative levels may show bytes of a connection. Those of AWS even show whole answers, where the
+/// environment asks them to.
+const QUIETED: [&str; 3] = ["hyper", "mio", "aws_"];
+
+/// Whatever the configuration says: a secret is in no log.
+fn is_quiet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !QUIETED.iter().any(|library| metadata.target().starts_with(library))
+}
 
 /// Starts logging.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(&config.filter)?;
-    for directive in QUIETED {
-        filter = filter.add_directive(directive.parse()?);
-    }
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(EnvFilter::try_new(&config.filter)?).with(filter_fn(is_quiet));
     let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
     match config.format {
         LogFormat::Text => registry.with(layer.with_ansi(stderr().is_terminal())).init(),

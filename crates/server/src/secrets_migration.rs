@@ -20,6 +20,9 @@ pub(crate) const LEASE: &str = "secrets-migration";
 /// Who moves, in the audit.
 const ACTOR: &str = "secrets migration";
 
+/// The member of the progress that says that a move came to its end, perhaps without all secrets.
+const FINISHED: &str = "finished";
+
 /// How often a replica looks whether there is something to move that nobody moves.
 const LOOK_FOR_WORK: Duration = Duration::from_secs(5);
 
@@ -28,6 +31,9 @@ const TRY_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_
 
 /// How often the progress is noted, by which the lease lasts on too.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the log tells it.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Other replicas notice within this time that another store is active, and what they wrote just before is there.
 const NOTICED: Duration = Duration::from_millis(1_500);
@@ -77,17 +83,22 @@ async fn move_if_needed(config: &Config, application: &Application, is_start: bo
     if config.secrets_manager.kind.outside().is_none_or(|(kind, _)| kind == "in-memory") && noted.is_none() {
         return Ok(());
     }
-    if !stores.is_moving(noted.as_ref()) && !was_set_aside {
+    let is_moving = stores.is_moving(noted.as_ref()) && (is_start || !noted.as_ref().is_some_and(is_finished));
+    if !is_moving && !was_set_aside {
         return Ok(());
     }
     let Some(leased) = application.database.under_lease(LEASE).await? else { return Ok(()) };
+    let mut last_told: Option<Instant> = None;
     let told = |progress: &MoveProgress| {
-        tracing::info!(
-            moved = progress.moved,
-            total = progress.total,
-            set_aside = progress.set_aside,
-            "moving secrets"
-        );
+        if last_told.is_none_or(|last| last.elapsed() >= TELL_EVERY) {
+            last_told = Some(Instant::now());
+            tracing::info!(
+                moved = progress.moved,
+                total = progress.total,
+                set_aside = progress.set_aside,
+                "moving secrets"
+            );
+        }
     };
     let moved = lead(&leased, stores, |database| application.catalog_over(config, database), GRACE, told).await?;
     report(&moved, stores);
@@ -96,8 +107,15 @@ async fn move_if_needed(config: &Config, application: &Application, is_start: bo
 
 /// How many secrets the last move set aside.
 pub(crate) fn set_aside_of(noted: &ActiveStore) -> u64 {
-    let progress: Option<Value> = noted.progress.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    progress.and_then(|progress| progress.get("setAside")?.as_u64()).unwrap_or_default()
+    progress_of(noted).get("setAside").and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn is_finished(noted: &ActiveStore) -> bool {
+    progress_of(noted).get(FINISHED).is_some()
+}
+
+fn progress_of(noted: &ActiveStore) -> Value {
+    noted.progress.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// Moves everything under a lease, and gives the lease back. Where it fails, the lease is left behind, and it goes on where
@@ -134,8 +152,16 @@ pub(crate) async fn lead(
         progress = moving => progress?,
         failed = note_progress(leased, &shared, begun) => failed?,
     };
-    leased.stores.tell_progress(&noted(&progress, begun).to_string()).await?;
-    leased.stores.end_move().await?;
+    let mut last = noted(&progress, begun);
+    if let Value::Object(members) = &mut last {
+        members.insert(FINISHED.to_owned(), true.into());
+    }
+    leased.stores.tell_progress(&last.to_string()).await?;
+    let from = leased.stores.active_store().await?.and_then(|noted| noted.moving_from);
+    // What is still in another store can be read only while it is known which.
+    if !progress.gave_up && (progress.set_aside == 0 || from.as_deref() == Some("db")) {
+        leased.stores.end_move().await?;
+    }
     leased.stores.erase_remains().await?;
     leased.give_back_lease().await?;
     Ok(Moved { progress, took: begun.elapsed() })
@@ -213,6 +239,16 @@ fn noted(progress: &MoveProgress, begun: Instant) -> Value {
 pub(crate) fn report(moved: &Moved, stores: &ConfiguredStores) {
     let Moved { progress, took } = moved;
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if progress.gave_up {
+        tracing::error!(
+            set_aside = progress.set_aside,
+            duration_ms,
+            "no secret was moved: {} refuses all for the same reason, which GET /api/v1/secretsManager/migration tells; \
+             `strongroom check` says what is missing, then `strongroom migrate --retry` or a restart tries again",
+            stores.wanted.place()
+        );
+        return;
+    }
     if progress.set_aside > 0 {
         tracing::error!(
             moved = progress.moved,

@@ -51,10 +51,11 @@ async fn announce(session: &mut Session, Replica { id, keys, encrypts, store }: 
 
 async fn live(session: &mut Session) -> sqlx::Result<Vec<Replica>> {
     let now = now(session).await?;
-    let rows = session.query("SELECT id, key_ids, encrypts, store, seen_at FROM replicas", &[]).await?;
+    // All columns: a database that is about to be copied may still have an older schema, without the last of them.
+    let rows = session.query("SELECT * FROM replicas", &[]).await?;
     let mut live = Vec::with_capacity(rows.len());
     for row in rows {
-        let unseen = Duration::from_millis(u64::try_from(now - row.integer(4)?).unwrap_or_default());
+        let unseen = Duration::from_millis(u64::try_from(now - row.integer(3)?).unwrap_or_default());
         if unseen > FORGOTTEN {
             session.execute("DELETE FROM replicas WHERE id = $1", values![row.id(0)?]).await?;
         } else if unseen <= LIVES {
@@ -63,7 +64,7 @@ async fn live(session: &mut Session) -> sqlx::Result<Vec<Replica>> {
                 id: row.id(0)?,
                 keys,
                 encrypts: KeyId::new(row.text(2)?),
-                store: row.optional_text(3)?,
+                store: row.optional_text(4).ok().flatten(),
             });
         }
     }

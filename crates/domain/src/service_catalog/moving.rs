@@ -55,6 +55,8 @@ pub struct MoveProgress {
     pub set_aside: u64,
     /// The first of them, with reasons.
     pub reasons: Vec<SetAside>,
+    /// Whether it stopped since the store refuses everything for the same reason.
+    pub gave_up: bool,
 }
 
 /// A secret that could not be moved.
@@ -156,6 +158,7 @@ impl ServiceCatalog {
             underway = departed;
             if progress.moved == 0 && is_hopeless(progress) {
                 self.give_up(&underway).await;
+                progress.gave_up = true;
                 return Ok(0);
             }
             if is_last {

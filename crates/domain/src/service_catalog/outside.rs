@@ -25,6 +25,9 @@ pub(crate) const LEFT_BEHIND: Duration = Duration::from_mins(2);
 /// How long to wait before a store that failed is asked again to take something back.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// The same for a store that this server is not configured for: a command with another configuration deals with it.
+const ELSEWHERE: Duration = Duration::from_hours(6);
+
 /// How many secrets of one connection are put at the same time.
 const AT_ONCE: usize = 8;
 
@@ -167,8 +170,12 @@ impl ServiceCatalog {
                 Ok(Settled::MadeCurrent) => report.made_current += 1,
                 Ok(Settled::Nothing) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, secret.name = intent.secret.name, "a left-over secret stays for now");
-                    self.intents.put_off(&[intent.token], AGAIN).await?;
+                    let is_elsewhere = matches!(error, CatalogError::StoreElsewhere(_));
+                    if !is_elsewhere {
+                        tracing::warn!(error = %error, secret.name = intent.secret.name, "a left-over secret stays for now");
+                    }
+                    let pause = if is_elsewhere { ELSEWHERE } else { AGAIN };
+                    self.intents.put_off(&[intent.token], pause).await?;
                     report.left += 1;
                 }
             }
@@ -209,6 +216,9 @@ impl ServiceCatalog {
 
     async fn settle_withdrawn(&self, store: &dyn SecretsManager, intent: &Intent) -> Result<Settled, CatalogError> {
         let Some(version) = store.find_put(&intent.secret, intent.token).await? else { return Ok(Settled::Nothing) };
+        if self.is_held_by_others(intent).await? {
+            return Ok(Settled::Nothing);
+        }
         let named = self.named_version(intent).await?;
         store.withdraw(&NamedVersion { secret: intent.secret.clone(), version }, named.as_ref()).await?;
         Ok(Settled::Removed)
@@ -216,11 +226,27 @@ impl ServiceCatalog {
 
     /// A secret that a document came to name again meanwhile stays.
     async fn settle_deletion(&self, store: &dyn SecretsManager, intent: &Intent) -> Result<Settled, CatalogError> {
-        if !self.intents.begin_deletion(intent.token).await? || self.named_version(intent).await?.is_some() {
+        let is_due = self.intents.begin_deletion(intent.token).await?;
+        if !is_due || self.is_held_by_others(intent).await? || self.named_version(intent).await?.is_some() {
             return Ok(Settled::Nothing);
         }
         store.delete(&intent.secret).await?;
         Ok(Settled::Removed)
+    }
+
+    /// Whether another field or service has a secret of this name: then somebody has changed the intent, and what he wants
+    /// is not done.
+    async fn is_held_by_others(&self, intent: &Intent) -> Result<bool, CatalogError> {
+        let holders = self.services.holders(&[intent.secret.normal_name()]).await?;
+        let id = &intent.secret.id;
+        let is_other = holders.iter().any(|holder| (holder.service_id, &holder.path) != (id.owner_id, &id.path));
+        if is_other {
+            tracing::error!(
+                secret.name = intent.secret.name,
+                "an intent names a secret that is not its owner's; it is dropped"
+            );
+        }
+        Ok(is_other)
     }
 
     /// The version of this very secret, in this very store, that the document of its owner names.

@@ -112,7 +112,15 @@ impl ServiceCatalog {
                 view = View::Hidden;
             }
             least = least.min(view);
-            services.push(self.answer(caller, origin, base_url, &ready, (view, false)).await?.body);
+            let answered = match self.answer(caller, origin, base_url, &ready, (view, false)).await {
+                // It alone says so when it is asked for; the list goes on.
+                Err(CatalogError::Unreadable { .. }) => {
+                    least = View::Hidden;
+                    self.answer(caller, origin, base_url, &ready, (View::Hidden, false)).await
+                }
+                answered => answered,
+            };
+            services.push(answered?.body);
         }
         if caller.role() == Role::None {
             chosen_view(request.view, View::Hidden, View::Hidden)?;
@@ -141,8 +149,8 @@ impl ServiceCatalog {
     fn why_hidden(&self, caller: &Caller, ready: &ReadyService) -> Option<&'static str> {
         let is_waiting = caller.role() == Role::Worker && ready.broken.is_none() && !self.workers_resolve(&ready.index);
         is_waiting.then_some(
-            "its secrets lie in the database of Strongroom, which no worker can read; an admin can enable a secrets \
-             manager that workers reach, or wait until the secrets have been moved there",
+            "not all of its secrets lie where workers can read them: some are in the database of Strongroom; an admin can \
+             enable a secrets manager that workers reach, or wait until all secrets have been moved there",
         )
     }
 

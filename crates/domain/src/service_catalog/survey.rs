@@ -85,13 +85,13 @@ impl ServiceCatalog {
                 }
             };
             let bytes = value.len() as u64;
-            survey.secrets += 1;
-            survey.bytes += bytes;
-            survey.longest = survey.longest.max(bytes);
-            survey.large += u64::from(bytes > 4_096);
             match (refusal(target, &value), loaded.index.kept.get(at)) {
                 (Some(reason), _) => survey.refuse(aside(loaded, at, reason)),
                 (None, Some(kept)) => {
+                    survey.secrets += 1;
+                    survey.bytes += bytes;
+                    survey.longest = survey.longest.max(bytes);
+                    survey.large += u64::from(bytes > 4_096);
                     let id = SecretId::of_service(loaded.row.id, kept.pointer.clone());
                     names.push(NamedSecret { id, name: kept.name.clone() });
                 }

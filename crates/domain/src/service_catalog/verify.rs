@@ -210,7 +210,9 @@ impl ServiceCatalog {
     async fn left_over(&self, store: &Arc<dyn SecretsManager>) -> Result<Vec<String>, CatalogError> {
         let (mut left_over, mut from) = (Vec::new(), None);
         loop {
-            let page = store.list(from.as_deref()).await?;
+            let mut page = store.list(from.as_deref()).await?;
+            // Another installation may have the same cluster name under another prefix.
+            page.names.retain(|name| name.starts_with(&self.names.root()));
             let normal_names: Vec<_> = page.names.iter().map(|name| normal_name(name)).collect();
             let unknown: BTreeSet<String> = self.intents.unknown_names(&normal_names).await?.into_iter().collect();
             left_over.extend(page.names.into_iter().filter(|name| unknown.contains(&normal_name(name))));

@@ -54,6 +54,13 @@ impl AwsParameterStore {
     pub async fn open(parts: &StoreParts) -> Result<Self, SecretsError> {
         let settings = AwsSettings::read(Self::KIND, &parts.parameters)?;
         let access = Access::open(Self::KIND, &settings).await?;
+        let root = parts.root().to_ascii_lowercase();
+        if root.starts_with("/aws") || root.starts_with("/ssm") {
+            return Err(SecretsError::new(SecretsErrorKind::Settings, Self::KIND, "build").because(
+                "secretsManagerConfiguration.prefix (or clusterName, without a prefix) must not begin with aws or ssm: \
+                 Parameter Store keeps such names for itself",
+            ));
+        }
         Ok(Self {
             calls: Calls { client: Client::new(&access.config) },
             place: format!("{}:{}", Self::KIND, access.region),

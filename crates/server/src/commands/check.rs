@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use strongroom_domain::CatalogError;
 
 use crate::cli::OutputFormat;
 use crate::config::Config;
@@ -53,8 +54,23 @@ async fn look_at(parts: &Application) -> Vec<Finding> {
         .map(|step| Finding::of("secrets manager", step.outcome.map(|note| format!("{place}, {}: {note}", step.step))));
     let mut findings = vec![Finding::of("database", database), Finding::of("key ring", keys)];
     findings.extend(probed);
+    findings.extend(room_for_all(parts).await);
     findings.push(first_admin(parts).await);
     findings
+}
+
+/// Whether a region holds as many of the free kind.
+async fn room_for_all(parts: &Application) -> Option<Finding> {
+    let most = parts.stores.wanted.tariff()?.most_small?;
+    let (there, here) = (&parts.stores.wanted, parts.stores.stores.database());
+    let count = async || {
+        Ok::<_, CatalogError>(parts.catalog.count_elsewhere(there).await? + parts.catalog.count_elsewhere(here).await?)
+    };
+    let note = count().await.map(|all| match all > most {
+        true => format!("warning: {all} secrets are more than the {most} of the free kind in a region: see `strongroom migrate --dry-run`"),
+        false => format!("{all} of {most} secrets of the free kind"),
+    });
+    Some(Finding::of("secrets manager", note))
 }
 
 /// The first admin's token lies in a file and never ends: it should be replaced.

@@ -97,10 +97,7 @@ async fn dry_run(parts: &Application, output: OutputFormat) -> anyhow::Result<()
     println!("Nothing was changed. A move to {} would", parts.stores.wanted.place());
     println!(
         "  move      {} secrets of {} services, {} bytes, the longest {}",
-        survey.secrets - survey.refused.min(survey.secrets),
-        survey.services,
-        survey.bytes,
-        survey.longest
+        survey.secrets, survey.services, survey.bytes, survey.longest
     );
     println!("  find      {} there already", survey.at_their_place);
     println!("  set aside {}", survey.refused);

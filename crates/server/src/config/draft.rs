@@ -85,6 +85,7 @@ impl Draft {
     pub(super) fn finish(mut self) -> Result<Config, ConfigFaults> {
         self.settle_key_ring();
         self.settle_database();
+        self.warn_of_stale_seconds();
         self.check_listener();
         self.warn_of_admin_port();
         if self.faults.is_empty() { Ok(self.config) } else { Err(ConfigFaults(self.faults)) }
@@ -169,6 +170,16 @@ impl Draft {
                 self.warn_of_audit_sync();
             }
             Err(mut faults) => self.faults.append(&mut faults),
+        }
+    }
+
+    fn warn_of_stale_seconds(&mut self) {
+        let secrets = &self.config.secrets_manager;
+        if secrets.cache.is_zero() && !secrets.stale.is_zero() {
+            let place = self.config.place("secretsManagerConfiguration.staleSeconds").to_owned();
+            self.config
+                .warnings
+                .push(format!("{place} has no effect without secretsManagerConfiguration.cacheSeconds"));
         }
     }
 

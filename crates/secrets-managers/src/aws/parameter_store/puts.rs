@@ -15,9 +15,6 @@ const DESCRIPTION_LENGTH: usize = 1_024;
 
 const OPERATION: &str = "put";
 
-/// The number of a new parameter's first version.
-const FIRST: i64 = 1;
-
 impl AwsParameterStore {
     pub(super) async fn put_checked(&self, put: &SecretPut<'_>) -> Result<SecretVersion, SecretsError> {
         self.check_possible(put)?;
@@ -82,10 +79,8 @@ impl AwsParameterStore {
     async fn replace(&self, put: &SecretPut<'_>) -> Result<i64, SecretsError> {
         let replaced = async {
             let version = self.add_once(put).await?;
-            // It was missing, and has been made without tags.
-            if version == FIRST {
-                self.calls.tag(&put.secret.name, &self.marks.tags_of(put)).await?;
-            }
+            // It may have been missing, and made without tags; and the configured ones may have changed.
+            self.calls.tag(&put.secret.name, &self.marks.tags_of(put)).await?;
             Ok(version)
         };
         replaced.await.map_err(|failure| self.failed(failure, OPERATION))

@@ -85,7 +85,11 @@ impl AwsSecretsManager {
     async fn add_version(&self, put: &SecretPut<'_>, token: &str) -> Result<(), SecretsError> {
         let name = &put.secret.name;
         let stage = Some(our_stage(token));
-        let Err(failure) = self.calls.put_value(name, put.value, token, stage.clone()).await else { return Ok(()) };
+        let Err(failure) = self.calls.put_value(name, put.value, token, stage.clone()).await else {
+            // The configured tags may have changed since it was made.
+            let tagged = self.calls.tag(name, &self.marks.tags_of(put)).await;
+            return tagged.map_err(|failure| self.failed(failure, OPERATION));
+        };
         if failure.is_absence() {
             return match self.create(put, token).await? {
                 Made::Created => Ok(()),

@@ -77,6 +77,9 @@ fn without_any_source_every_key_has_its_default() {
     secretsManagerConfiguration.secretsManager = db  default
     secretsManagerConfiguration.prefix = (not set)   default
     secretsManagerConfiguration.tags = []            default
+    secretsManagerConfiguration.cacheSeconds = 0     default
+    secretsManagerConfiguration.staleSeconds = 0     default
+    references.allowedPrefixes = []                  default
     audit.sync = normal                              default
     log.level = info                                 default
     log.format = text                                default
@@ -162,7 +165,7 @@ elasticsearch: {}
     port: is not a known key; did you mean `server.port`?
     cluster_name: is not a known key; did you mean `clusterName`?
     log: must be a mapping of keys, got text
-    elasticsearch: is not a known key; known here: `clusterName`, `dataDir`, `keyRing`, `catalogVersion`, `connectionTypesDir`, `secretFieldNames`, `server`, `database`, `secretsManagerConfiguration`, `audit`, `log`, `cache`
+    elasticsearch: is not a known key; known here: `clusterName`, `dataDir`, `keyRing`, `catalogVersion`, `connectionTypesDir`, `secretFieldNames`, `server`, `database`, `secretsManagerConfiguration`, `references`, `audit`, `log`, `cache`
     clusterName: must be 1 to 64 letters, digits, `_` or `-`
     server.port: must be an integer from 0 to 65535, got text
     server.maxConnections: must be an integer from 1 to 65536, got one outside this range
@@ -272,9 +275,9 @@ fn secrets_managers_of_this_version_are_taken() {
 fn other_secrets_managers_are_refused_with_what_to_use() {
     let fault = |name| from_environment(&[("SECRET_MANAGER", name)]).unwrap_err();
 
-    insta::assert_snapshot!(fault("managed-aws"), @"SECRET_MANAGER: names a secrets manager that is not in this version; use `db`");
-    insta::assert_snapshot!(fault("manged-aws"), @"SECRET_MANAGER: is not the name of a secrets manager; did you mean `managed-aws`? This version has `db`, `noop`, `in-memory`; not yet in it are `managed-aws`, `managed-aws-ssm`, `managed-azure-kv`, `gcp`, `kubernetes`, `managed-openbao`, `managed-vault`, `aws`, `aws-ssm`, `azure-kv`, `openbao`");
-    insta::assert_snapshot!(fault("keychain"), @"SECRET_MANAGER: is not the name of a secrets manager. This version has `db`, `noop`, `in-memory`; not yet in it are `managed-aws`, `managed-aws-ssm`, `managed-azure-kv`, `gcp`, `kubernetes`, `managed-openbao`, `managed-vault`, `aws`, `aws-ssm`, `azure-kv`, `openbao`");
+    insta::assert_snapshot!(fault("gcp"), @"SECRET_MANAGER: names a secrets manager that is not in this version; use `db`");
+    insta::assert_snapshot!(fault("manged-aws"), @"SECRET_MANAGER: is not the name of a secrets manager; did you mean `managed-aws`? This version has `db`, `noop`, `in-memory`, `managed-aws`, `aws`, `managed-aws-ssm`, `aws-ssm`; not yet in it are `managed-azure-kv`, `gcp`, `kubernetes`, `managed-openbao`, `managed-vault`, `azure-kv`, `openbao`");
+    insta::assert_snapshot!(fault("keychain"), @"SECRET_MANAGER: is not the name of a secrets manager. This version has `db`, `noop`, `in-memory`, `managed-aws`, `aws`, `managed-aws-ssm`, `aws-ssm`; not yet in it are `managed-azure-kv`, `gcp`, `kubernetes`, `managed-openbao`, `managed-vault`, `azure-kv`, `openbao`");
 }
 
 #[test]
