@@ -10,6 +10,7 @@
 mod architecture;
 mod connection_types;
 mod http_api;
+mod migration;
 mod process;
 mod replicas;
 mod reveals;

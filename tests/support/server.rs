@@ -95,6 +95,13 @@ impl Server {
         self.start_again();
     }
 
+    /// Ends the process in an orderly way, and starts another that has these settings too, the last of a name counting.
+    pub(crate) fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.terminate();
+        self.settings.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        self.start_again();
+    }
+
     /// Starts another process on the data directory of one that has ended.
     pub(crate) fn start_again(&mut self) {
         let mut command = command(self.directory.path(), &self.settings);

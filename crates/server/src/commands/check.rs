@@ -66,9 +66,9 @@ async fn room_for_all(parts: &Application) -> Option<Finding> {
     let count = async || {
         Ok::<_, CatalogError>(parts.catalog.count_elsewhere(there).await? + parts.catalog.count_elsewhere(here).await?)
     };
-    let note = count().await.map(|all| match all > most {
-        true => format!("warning: {all} secrets are more than the {most} of the free kind in a region: see `strongroom migrate --dry-run`"),
-        false => format!("{all} of {most} secrets of the free kind"),
+    let note = count().await.map(|all| {
+        let remedy = if all > most { ": see `strongroom migrate --dry-run`" } else { "" };
+        format!("{all} secrets; a region holds {most} of the free kind{remedy}")
     });
     Some(Finding::of("secrets manager", note))
 }
