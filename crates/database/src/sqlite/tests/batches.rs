@@ -37,6 +37,7 @@ async fn a_refused_request_in_a_batch_leaves_nothing_and_spoils_nobody_else() {
     let existing = scratch.create("existing").await;
     let mut name_taken = creation(row("refused-late"));
     name_taken.names.claimed = vec![name("/x"), name("/x")];
+    name_taken.names.claimed[1].path.push_str("/other");
     let mut conflict = next(&existing);
     conflict.expected_revision = Some(99);
     conflict.sealed = vec![sealed(existing.id, "/password", "9", b"never")];
