@@ -16,7 +16,7 @@ use crate::support::{mariadb, postgresql};
 const SERVICES: usize = 24;
 
 /// How long a move may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An installation whose secrets are in its database, and an AWS that they can move to.
 struct Installation {
