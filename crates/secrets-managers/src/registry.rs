@@ -25,10 +25,6 @@ pub const KINDS: &[&str] = &[
     AwsParameterStore::KIND,
 ];
 
-/// What goes before the name of a kind under which the server keeps its own secrets there. Without it, the server keeps
-/// them in the database, and only looks up there what users refer to.
-const MANAGED: &str = "managed-";
-
 /// What secrets managers are built from; each takes what it needs.
 pub struct Parts {
     /// Where the encrypted database keeps its rows.
@@ -113,12 +109,6 @@ pub async fn build(kind: &str, parts: Parts) -> Result<Built, SecretsError> {
                 .because(format!("there is no kind \"{kind}\"; the kinds are {}", KINDS.join(", ")))),
         },
     }
-}
-
-/// Builds what looks up references that users typed, where the server keeps its own secrets in the database: for a kind
-/// without `managed-`, such as `aws`. None: it is no such kind.
-pub async fn build_resolver(kind: &str, parts: &StoreParts) -> Result<Option<Built>, SecretsError> {
-    build_store(&format!("{MANAGED}{kind}"), parts).await
 }
 
 /// A store outside of our database; none: this kind is not one, or not built in.

@@ -302,3 +302,45 @@ impl Names {
         Err(CatalogError::Conflict("all names for a secret of this service are taken; rename the service"))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::secret_names::NameSettings;
+
+    /// Names as alike as a store could take for one: in case, punctuation, length and letters that it does not know.
+    fn service_name(number: usize) -> String {
+        let mut rest = number;
+        let mut spelled = |choices: [&str; 6]| {
+            let choice = choices[rest % 6];
+            rest /= 6;
+            choice.to_owned()
+        };
+        let parts: Vec<_> = (0..6).map(|_| spelled(["a", "A", "_", ".", "-", "\u{e9}"])).collect();
+        let length = if number.is_multiple_of(50) { 600 } else { 0 };
+        format!("{}{}{}", "long".repeat(length / 4), parts.concat(), rest)
+    }
+
+    #[test]
+    fn a_hundred_thousand_secrets_get_a_name_each_that_no_store_takes_for_another() {
+        let settings = NameSettings { prefix: "p".to_owned(), cluster: "c".to_owned() };
+        let mut holders: HashMap<String, HeldName> = HashMap::new();
+        for number in 0..100_000 {
+            let (owner, pointer) = (Uuid::from_u128(number as u128), "/config/authType/password");
+            let candidates: Vec<_> = settings.candidates(Family::Database, &service_name(number), pointer).collect();
+            let held: Vec<_> = candidates.iter().filter_map(|name| holders.get(&normal_name(name)).cloned()).collect();
+            let mut names = Names::default();
+
+            names.choose(owner, pointer, candidates, &held).unwrap();
+
+            let ClaimedName { name, normal_name, path } = names.claimed.remove(0);
+            let is_plain = |character: char| character.is_ascii_alphanumeric() || "/_-".contains(character);
+            assert!(name.len() <= 512 && name.chars().all(is_plain) && name.starts_with("/p/c/database/"), "{name}");
+            let holder = HeldName { normal_name: normal_name.clone(), service_id: owner, path, kept: true };
+            assert!(holders.insert(normal_name, holder).is_none(), "{name} was given twice");
+        }
+    }
+}
