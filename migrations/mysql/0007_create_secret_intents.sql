@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS secret_intents (
     path         LONGBLOB        NOT NULL,  -- JSON Pointer into the owner's document
     name         VARBINARY(2048) NOT NULL,
     normal_name  VARBINARY(2048) NOT NULL,  -- the form in which names are compared
-    state        VARBINARY(16)   NOT NULL,  -- putting, committed, withdrawing, deleting or removing
+    state        VARBINARY(16)   NOT NULL,  -- putting, moving, committed, withdrawing, deleting or removing
     due_at       BIGINT          NOT NULL,  -- from when on anybody may deal with it
     KEY secret_intents_by_name (normal_name),
     KEY secret_intents_by_owner (owner_id),

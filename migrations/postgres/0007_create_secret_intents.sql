@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS secret_intents (
     path        TEXT COLLATE "C" NOT NULL,  -- JSON Pointer into the owner's document
     name        TEXT             NOT NULL,
     normal_name TEXT COLLATE "C" NOT NULL,  -- the form in which names are compared
-    state       TEXT COLLATE "C" NOT NULL,  -- putting, committed, withdrawing, deleting or removing
+    state       TEXT COLLATE "C" NOT NULL,  -- putting, moving, committed, withdrawing, deleting or removing
     due_at      BIGINT           NOT NULL   -- from when on anybody may deal with it
 );
 

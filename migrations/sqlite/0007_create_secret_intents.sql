@@ -8,7 +8,7 @@ CREATE TABLE secret_intents (
     path        TEXT    NOT NULL,           -- JSON Pointer into the owner's document
     name        TEXT    NOT NULL,
     normal_name TEXT    NOT NULL,           -- the form in which names are compared
-    state       TEXT    NOT NULL,           -- putting, committed, withdrawing, deleting or removing
+    state       TEXT    NOT NULL,           -- putting, moving, committed, withdrawing, deleting or removing
     due_at      INTEGER NOT NULL            -- from when on anybody may deal with it
 ) STRICT;
 

@@ -21,6 +21,9 @@ pub(crate) const PRINCIPAL_WIDTH: usize = 9;
 /// How long whoever named a secret in a document has time to make it current himself.
 pub(crate) const COMMITTED_IS_DUE: Duration = Duration::from_mins(1);
 
+/// The same for whoever planned a deletion without a time of grace.
+pub(crate) const DELETION_IS_DUE: Duration = Duration::from_mins(1);
+
 /// A time span as rows have it.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)

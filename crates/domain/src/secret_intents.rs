@@ -31,6 +31,8 @@ pub struct Intent {
 pub enum IntentState {
     /// Perhaps in the store; no document names it yet.
     Putting,
+    /// The same, put by a move: whoever goes on with the move repeats this very put.
+    Moving,
     /// A document names it; it is yet to be made current.
     Committed,
     /// No document will ever name this put; it is to be taken back.
@@ -46,6 +48,7 @@ impl IntentState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Putting => "putting",
+            Self::Moving => "moving",
             Self::Committed => "committed",
             Self::Withdrawing => "withdrawing",
             Self::Deleting => "deleting",
@@ -55,7 +58,7 @@ impl IntentState {
 
     /// Reads a state as [`IntentState::as_str`] writes it.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Putting, Self::Committed, Self::Withdrawing, Self::Deleting, Self::Removing]
+        [Self::Putting, Self::Moving, Self::Committed, Self::Withdrawing, Self::Deleting, Self::Removing]
             .into_iter()
             .find(|it| it.as_str() == text)
     }
@@ -70,7 +73,8 @@ pub struct PlannedDeletion {
     pub place: String,
     /// Which secret.
     pub secret: NamedSecret,
-    /// How long workers may still need it.
+    /// How long workers may still need it. Whoever plans it deals with it at once where this is zero; for anybody else it is
+    /// due a minute later at the soonest.
     pub grace: Duration,
 }
 
@@ -78,7 +82,7 @@ pub struct PlannedDeletion {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntentChanges {
     /// Puts that the document now names and that are current already: their intents end. The write is refused where one
-    /// of them is not [`IntentState::Putting`] any more.
+    /// of them is neither [`IntentState::Putting`] nor [`IntentState::Moving`] any more.
     pub ended: Vec<Uuid>,
     /// Puts that the document now names and that are to be made current. Refused likewise.
     pub committed: Vec<Uuid>,
@@ -113,7 +117,11 @@ pub trait IntentStore: Send + Sync {
     /// Up to `limit` intents that are due: left behind, or a deletion whose time has come; the oldest first.
     async fn due_intents(&self, limit: usize) -> Result<Vec<Intent>, StoreError>;
 
-    /// From [`IntentState::Putting`] to [`IntentState::Withdrawing`]: no write can end this intent any more. Says whether
+    /// Makes an intent that is due not due for this time; says whether it was: of several who deal with what is left behind,
+    /// one gets it.
+    async fn claim_intent(&self, token: Uuid, lasts: Duration) -> Result<bool, StoreError>;
+
+    /// From [`IntentState::Putting`] or [`IntentState::Moving`] to [`IntentState::Withdrawing`]: no write can end this intent any more. Says whether
     /// the intent is one to be withdrawn now (also where it was already).
     async fn withdraw_intent(&self, token: Uuid) -> Result<bool, StoreError>;
 

@@ -15,7 +15,7 @@ use super::leases::now;
 use super::session::{Session, reading, writing};
 use super::values::{Row, Value, placeholders, rows_of_placeholders, values};
 use super::{ServerDatabase, secret_names};
-use crate::columns::{COMMITTED_IS_DUE, millis};
+use crate::columns::{COMMITTED_IS_DUE, DELETION_IS_DUE, millis};
 
 macro_rules! intent_columns {
     () => {
@@ -58,9 +58,17 @@ impl IntentStore for ServerDatabase {
         })
     }
 
+    async fn claim_intent(&self, token: Uuid, lasts: Duration) -> Result<bool, StoreError> {
+        let sql = "UPDATE secret_intents SET due_at = $1 WHERE token = $2 AND due_at <= $3";
+        writing!(self, session => async {
+            let now = now(session).await?;
+            Ok(session.execute(sql, values![now.saturating_add(millis(lasts)), token, now]).await? == 1)
+        })
+    }
+
     async fn withdraw_intent(&self, token: Uuid) -> Result<bool, StoreError> {
         let sql = "UPDATE secret_intents SET state = 'withdrawing'
-                   WHERE token = $1 AND state IN ('putting', 'withdrawing')";
+                   WHERE token = $1 AND state IN ('putting', 'moving', 'withdrawing')";
         writing!(self, session => async { Ok(session.execute(sql, values![token]).await? == 1) })
     }
 
@@ -86,14 +94,14 @@ impl IntentStore for ServerDatabase {
 /// token: `MySQL` might read a short table whole for several ones, and wait for what other writes have locked.
 pub(super) async fn change(session: &mut Session, changes: &IntentChanges) -> Result<(), Fault<ServiceWriteError>> {
     for token in &changes.ended {
-        let sql = "DELETE FROM secret_intents WHERE token = $1 AND state = 'putting'";
+        let sql = "DELETE FROM secret_intents WHERE token = $1 AND state IN ('putting', 'moving')";
         ensure_putting(session.execute(sql, values![*token]).await?)?;
     }
     if !changes.committed.is_empty() {
         let due_at = due_at(session, COMMITTED_IS_DUE).await?;
         for token in &changes.committed {
             let sql = "UPDATE secret_intents SET state = 'committed', due_at = $1
-                       WHERE token = $2 AND state = 'putting'";
+                       WHERE token = $2 AND state IN ('putting', 'moving')";
             ensure_putting(session.execute(sql, values![due_at, *token]).await?)?;
         }
     }
@@ -110,7 +118,7 @@ pub(super) async fn note_deletions(session: &mut Session, deletions: &[PlannedDe
     for PlannedDeletion { token, place, secret, grace } in deletions {
         let (place, secret) = (place.clone(), secret.clone());
         let intent = Intent { token: *token, place, secret, state: IntentState::Deleting };
-        insert(session, std::slice::from_ref(&intent), *grace).await?;
+        insert(session, std::slice::from_ref(&intent), (*grace).max(DELETION_IS_DUE)).await?;
     }
     Ok(())
 }

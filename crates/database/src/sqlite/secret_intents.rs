@@ -15,7 +15,7 @@ use super::errors::Fault;
 use super::request::Effect;
 use super::rows::{text, word};
 use super::secret_names::is_free_for;
-use crate::columns::{COMMITTED_IS_DUE, millis};
+use crate::columns::{COMMITTED_IS_DUE, DELETION_IS_DUE, millis};
 
 macro_rules! intent_columns {
     () => {
@@ -39,6 +39,10 @@ impl IntentStore for SqliteDatabase {
 
     async fn due_intents(&self, limit: usize) -> Result<Vec<Intent>, StoreError> {
         self.read(move |connection| due(connection, limit)).await
+    }
+
+    async fn claim_intent(&self, token: Uuid, lasts: Duration) -> Result<bool, StoreError> {
+        self.write(Effect::Change, move |connection| Ok(claim(connection, token, lasts)?)).await
     }
 
     async fn withdraw_intent(&self, token: Uuid) -> Result<bool, StoreError> {
@@ -68,13 +72,13 @@ impl IntentStore for SqliteDatabase {
 /// Does what a write of a service does to intents; refuses where a put that it names was withdrawn.
 pub(super) fn change(connection: &Connection, changes: &IntentChanges) -> Result<(), Fault<ServiceWriteError>> {
     for token in &changes.ended {
-        let sql = "DELETE FROM secret_intents WHERE token = ?1 AND state = 'putting'";
+        let sql = "DELETE FROM secret_intents WHERE token = ?1 AND state IN ('putting', 'moving')";
         ensure_putting(connection.prepare_cached(sql)?.execute([token])?)?;
     }
     for token in &changes.committed {
         let sql =
             "UPDATE secret_intents SET state = 'committed', due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?2
-                   WHERE token = ?1 AND state = 'putting'";
+                   WHERE token = ?1 AND state IN ('putting', 'moving')";
         let committed = connection.prepare_cached(sql)?.execute(params![token, millis(COMMITTED_IS_DUE)])?;
         ensure_putting(committed)?;
     }
@@ -90,7 +94,7 @@ pub(super) fn note_deletions(connection: &Connection, deletions: &[PlannedDeleti
     for PlannedDeletion { token, place, secret, grace } in deletions {
         let (place, secret) = (place.clone(), secret.clone());
         let intent = Intent { token: *token, place, secret, state: IntentState::Deleting };
-        insert(connection, &intent, &intent.secret.normal_name(), *grace)?;
+        insert(connection, &intent, &intent.secret.normal_name(), (*grace).max(DELETION_IS_DUE))?;
     }
     Ok(())
 }
@@ -171,9 +175,15 @@ fn intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
     })
 }
 
+fn claim(connection: &Connection, token: Uuid, lasts: Duration) -> rusqlite::Result<bool> {
+    let sql = "UPDATE secret_intents SET due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?2
+               WHERE token = ?1 AND due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+    Ok(connection.prepare_cached(sql)?.execute(params![token, millis(lasts)])? == 1)
+}
+
 fn withdraw(connection: &Connection, token: Uuid) -> rusqlite::Result<bool> {
     let sql = "UPDATE secret_intents SET state = 'withdrawing'
-               WHERE token = ?1 AND state IN ('putting', 'withdrawing')";
+               WHERE token = ?1 AND state IN ('putting', 'moving', 'withdrawing')";
     Ok(connection.prepare_cached(sql)?.execute([token])? == 1)
 }
 

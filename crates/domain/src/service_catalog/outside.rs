@@ -28,6 +28,12 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// The same for a store that this server is not configured for: a command with another configuration deals with it.
 const ELSEWHERE: Duration = Duration::from_hours(6);
 
+/// The same right after the write that could not take it back.
+const SOON: Duration = Duration::from_secs(10);
+
+/// For how long one replica deals with an intent alone: longer than all calls to the store that this takes.
+const CLAIMED: Duration = Duration::from_mins(1);
+
 /// How many secrets of one connection are put at the same time.
 const AT_ONCE: usize = 8;
 
@@ -160,9 +166,16 @@ impl ServiceCatalog {
     pub async fn sweep(&self) -> Result<SweepReport, CatalogError> {
         let mut report = SweepReport::default();
         for intent in self.intents.due_intents(SWEEP).await? {
+            if !self.intents.claim_intent(intent.token, CLAIMED).await? {
+                continue;
+            }
             let state = match intent.state {
-                IntentState::Putting if !self.intents.withdraw_intent(intent.token).await? => continue,
-                IntentState::Putting => IntentState::Withdrawing,
+                IntentState::Putting | IntentState::Moving => {
+                    if !self.intents.withdraw_intent(intent.token).await? {
+                        continue;
+                    }
+                    IntentState::Withdrawing
+                }
                 state => state,
             };
             match self.settle_one(&intent, state).await {
@@ -186,6 +199,7 @@ impl ServiceCatalog {
     async fn settle_or_put_off(&self, intent: &Intent, state: IntentState) {
         if let Err(error) = self.settle_one(intent, state).await {
             tracing::warn!(error = %error, secret.name = intent.secret.name, "a secret that is not used stays for now");
+            let _ = self.intents.put_off(&[intent.token], SOON).await;
         }
     }
 
@@ -194,7 +208,7 @@ impl ServiceCatalog {
             return Err(CatalogError::StoreElsewhere(intent.place.clone()));
         };
         let settled = match state {
-            IntentState::Putting => Settled::Nothing,
+            IntentState::Putting | IntentState::Moving => Settled::Nothing,
             IntentState::Committed => self.settle_committed(&**store, intent).await?,
             IntentState::Withdrawing => self.settle_withdrawn(&**store, intent).await?,
             IntentState::Deleting | IntentState::Removing => self.settle_deletion(&**store, intent).await?,

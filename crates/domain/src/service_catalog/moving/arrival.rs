@@ -50,7 +50,13 @@ impl ServiceCatalog {
         for service in underway {
             for travelling in service.secrets.iter_mut().filter(|it| it.arrived.is_some()) {
                 let fault = match read.next() {
-                    Some(Ok(found)) if found.value.is_same_as(&travelling.value) && found.is_current => continue,
+                    Some(Ok(found)) if found.value.is_same_as(&travelling.value) => {
+                        // An admin is just writing another value there; the service is met again.
+                        if !found.is_current {
+                            travelling.arrived = None;
+                        }
+                        continue;
+                    }
                     Some(Ok(_)) | None => "what was read back is not what was put".to_owned(),
                     Some(Err(error)) if error.is_retryable() => return Err(error.into()),
                     Some(Err(error)) => explained(error),

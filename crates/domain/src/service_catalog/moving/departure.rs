@@ -226,11 +226,11 @@ fn new_intent(order: MoveOrder<'_>, loaded: &LoadedService, kept: &KeptSecret) -
         token: Uuid::new_v4(),
         place: order.target.place().to_owned(),
         secret: NamedSecret { id, name: kept.name.clone() },
-        state: IntentState::Putting,
+        state: IntentState::Moving,
     }
 }
 
 fn is_of(intent: &Intent, kept: &KeptSecret, target: &Arc<dyn SecretsManager>) -> bool {
     let is_same = intent.secret.id.path == kept.pointer && intent.place == target.place();
-    is_same && intent.state == IntentState::Putting
+    is_same && intent.state == IntentState::Moving
 }
