@@ -21,8 +21,8 @@ help: ## List what can be made
 run: ## Start the server on its default address, with its data in ./data
 	cargo run --locked
 
-build: ## Build the server, unoptimised, as the tests run it
-	cargo build --locked
+build: ## Build the server and its tests, unoptimised; all at once, so that no dependency is built twice
+	cargo build --workspace --all-targets --locked
 
 check: ## Formatting, clippy and documentation without a warning, and `deny` if it is installed
 	cargo fmt --all --check

@@ -125,8 +125,9 @@ pub trait IntentStore: Send + Sync {
     /// the intent is one to be withdrawn now (also where it was already).
     async fn withdraw_intent(&self, token: Uuid) -> Result<bool, StoreError>;
 
-    /// From [`IntentState::Deleting`] to [`IntentState::Removing`]: says whether the secret is one to be deleted now (also
-    /// where it was already).
+    /// From [`IntentState::Deleting`] or [`IntentState::Withdrawing`] to [`IntentState::Removing`]: says whether the secret is
+    /// one to be deleted now (also where it was already). It is not while anybody has an intent to put a secret of this name:
+    /// what is there may be his.
     async fn begin_deletion(&self, token: Uuid) -> Result<bool, StoreError>;
 
     /// Puts off intents that could not be dealt with now.

@@ -55,7 +55,7 @@ impl StoreParts {
     #[cfg(feature = "aws")]
     pub(crate) fn root(&self) -> String {
         let parts = [&self.prefix, &self.cluster].into_iter().filter(|part| !part.is_empty());
-        parts.fold(String::new(), |root, part| root + "/" + part)
+        parts.fold(String::new(), |root, part| root + "/" + &part.to_ascii_lowercase())
     }
 }
 

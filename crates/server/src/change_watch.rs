@@ -26,7 +26,7 @@ pub(crate) async fn watch(application: &Application) {
     let mut is_following = true;
     let mut announced = Instant::now();
     let mut is_ring_unchecked = false;
-    let mut followed = None;
+    let (mut followed, mut is_store_unread) = (None, true);
     loop {
         ticks.tick().await;
         let looked = Instant::now();
@@ -42,16 +42,15 @@ pub(crate) async fn watch(application: &Application) {
         let everything = Changes { everything: true, ..Changes::default() };
         forget(application, if keys { &everything } else { changes.as_ref().unwrap_or(&everything) });
         // The newest change is told at each look until another comes.
-        let is_told = changes.as_ref().is_ok_and(|changes| changes.store || changes.everything);
-        if is_told && followed.is_none_or(|followed: Instant| followed.elapsed() >= FOLLOW_AGAIN) {
-            followed = Some(looked);
-        }
-        if is_told
-            && followed == Some(looked)
-            && let Err(error) = application.follow_store().await
-        {
-            tracing::warn!(error = %error, "nobody knows where secrets go");
-            is_following = false;
+        is_store_unread |= changes.as_ref().is_ok_and(|changes| changes.store || changes.everything);
+        if is_store_unread && followed.is_none_or(|followed: Instant| followed.elapsed() >= FOLLOW_AGAIN) {
+            match application.follow_store().await {
+                Ok(()) => (followed, is_store_unread) = (Some(looked), false),
+                Err(error) => {
+                    tracing::warn!(error = %error, "nobody knows where secrets go");
+                    is_following = false;
+                }
+            }
         }
         is_ring_unchecked |= keys;
         if keys || announced.elapsed() >= ANNOUNCE_EVERY {

@@ -79,7 +79,12 @@ pub(crate) async fn run(config: &Config, application: &Application) {
 async fn move_if_needed(config: &Config, application: &Application, is_start: bool) -> anyhow::Result<()> {
     let noted = application.database.stores.active_store().await?;
     let stores = &application.stores;
-    let was_set_aside = is_start && noted.as_ref().is_some_and(|noted| set_aside_of(noted) > 0);
+    let mut was_set_aside = is_start && noted.as_ref().is_some_and(|noted| set_aside_of(noted) > 0);
+    if is_start && stores.wanted.sealer().is_none() && noted.is_some() {
+        // What a replica wrote here that had not noticed the move.
+        let usage = application.database.keys.key_usage().await?;
+        was_set_aside |= usage.iter().any(|usage| usage.secrets > 0);
+    }
     if config.secrets_manager.kind.outside().is_none_or(|(kind, _)| kind == "in-memory") && noted.is_none() {
         return Ok(());
     }
@@ -142,27 +147,32 @@ pub(crate) async fn lead(
                 shared.lock().unwrap_or_else(PoisonError::into_inner).clone_from(progress);
                 told(progress);
             });
-            // Once more, until nothing is left: services are written meanwhile.
-            if moved.await? == 0 {
+            // Once more, until nothing is left but what is set aside: services are written meanwhile.
+            if moved.await? > 0 {
+                continue;
+            }
+            let left = catalog.count_elsewhere(&stores.wanted).await?;
+            if progress.gave_up || left <= progress.set_aside {
                 return anyhow::Ok(progress);
             }
+            tokio::time::sleep(NOTICED).await;
         }
     };
     let progress = tokio::select! {
         progress = moving => progress?,
         failed = note_progress(leased, &shared, begun) => failed?,
     };
-    let mut last = noted(&progress, begun);
-    if let Value::Object(members) = &mut last {
-        members.insert(FINISHED.to_owned(), true.into());
-    }
-    leased.stores.tell_progress(&last.to_string()).await?;
+    leased.stores.erase_remains().await?;
     let from = leased.stores.active_store().await?.and_then(|noted| noted.moving_from);
     // What is still in another store can be read only while it is known which.
     if !progress.gave_up && (progress.set_aside == 0 || from.as_deref() == Some("db")) {
         leased.stores.end_move().await?;
     }
-    leased.stores.erase_remains().await?;
+    let mut last = noted(&progress, begun);
+    if let Value::Object(members) = &mut last {
+        members.insert(FINISHED.to_owned(), true.into());
+    }
+    leased.stores.tell_progress(&last.to_string()).await?;
     leased.give_back_lease().await?;
     Ok(Moved { progress, took: begun.elapsed() })
 }
@@ -172,8 +182,19 @@ async fn activate(leased: &Database, stores: &ConfiguredStores) -> anyhow::Resul
     let noted = leased.stores.active_store().await?;
     let wanted = stores.wanted.place();
     let now = noted.as_ref().map(|noted| noted.place.as_str());
+    let unfinished = noted.as_ref().and_then(|noted| noted.moving_from.as_deref());
+    if now == Some(wanted) && unfinished.is_none() {
+        // Those that were set aside: until they are moved, the move is not done.
+        leased.stores.activate(now, wanted, "db").await?;
+    }
     if now != Some(wanted) {
         let from = now.unwrap_or("db");
+        ensure!(
+            unfinished.is_none_or(|earlier| earlier == wanted || earlier == from),
+            "secrets are still moving from {} to {from}: finish that first (configure {from} and start a server, or `strongroom \
+             secrets move --to {from} --yes`)",
+            unfinished.unwrap_or_default()
+        );
         ensure!(
             leased.stores.activate(now, wanted, from).await?,
             "another process has just made another store active; this one is not moved to"

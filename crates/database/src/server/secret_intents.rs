@@ -73,8 +73,7 @@ impl IntentStore for ServerDatabase {
     }
 
     async fn begin_deletion(&self, token: Uuid) -> Result<bool, StoreError> {
-        let sql = "UPDATE secret_intents SET state = 'removing' WHERE token = $1 AND state IN ('deleting', 'removing')";
-        writing!(self, session => async { Ok(session.execute(sql, values![token]).await? == 1) })
+        writing!(self, session => begin_deletion(session, token))
     }
 
     async fn put_off(&self, tokens: &[Uuid], due_in: Duration) -> Result<(), StoreError> {
@@ -141,10 +140,25 @@ async fn intend(session: &mut Session, intents: &[Intent], due_in: Duration) -> 
             return Err(Fault::Refused(IntentError::NameTaken(normal_name.clone())));
         }
         let sql = "DELETE FROM secret_intents
-                   WHERE normal_name = $1 AND owner_id = $2 AND path = $3 AND state = 'deleting'";
-        session.execute(sql, values![normal_name, *owner_id, path]).await?;
+                   WHERE normal_name = $1 AND owner_id = $2 AND path = $3 AND state = 'deleting' AND place = $4";
+        session.execute(sql, values![normal_name, *owner_id, path, &intent.place]).await?;
     }
     Ok(insert(session, intents, due_in).await?)
+}
+
+async fn begin_deletion(session: &mut Session, token: Uuid) -> Result<bool, Fault<StoreError>> {
+    let found = session.first("SELECT normal_name FROM secret_intents WHERE token = $1", values![token]).await?;
+    let Some(normal_name) = found.map(|row| row.text(0)).transpose()? else { return Ok(false) };
+    secret_names::lock(session, vec![normal_name.as_str()]).await?;
+    let is_wanted = "SELECT 1 FROM secret_intents
+                     WHERE normal_name = $1 AND token <> $2 AND state IN ('putting', 'moving', 'committed') LIMIT 1";
+    if session.exists(is_wanted, values![&normal_name, token]).await? {
+        return Ok(false);
+    }
+    let sql = "UPDATE secret_intents SET state = 'removing'
+               WHERE token = $1 AND state IN ('deleting', 'withdrawing', 'removing')";
+    // MySQL counts rows that stay as they are as changed, too: sqlx asks it to.
+    Ok(session.execute(sql, values![token]).await? == 1)
 }
 
 /// Whether a secret is being removed from a store under this name.

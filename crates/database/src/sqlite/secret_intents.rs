@@ -109,8 +109,8 @@ fn intend(connection: &Connection, intents: &[Intent], due_in: Duration) -> Resu
             return Err(Fault::Refused(IntentError::NameTaken(normal_name)));
         }
         let sql = "DELETE FROM secret_intents
-                   WHERE normal_name = ?1 AND owner_id = ?2 AND path = ?3 AND state = 'deleting'";
-        connection.prepare_cached(sql)?.execute(params![normal_name, id.owner_id, id.path])?;
+                   WHERE normal_name = ?1 AND owner_id = ?2 AND path = ?3 AND state = 'deleting' AND place = ?4";
+        connection.prepare_cached(sql)?.execute(params![normal_name, id.owner_id, id.path, intent.place])?;
         insert(connection, intent, &normal_name, due_in)?;
     }
     Ok(())
@@ -188,7 +188,11 @@ fn withdraw(connection: &Connection, token: Uuid) -> rusqlite::Result<bool> {
 }
 
 fn begin_deletion(connection: &Connection, token: Uuid) -> rusqlite::Result<bool> {
-    let sql = "UPDATE secret_intents SET state = 'removing' WHERE token = ?1 AND state IN ('deleting', 'removing')";
+    let sql = "UPDATE secret_intents SET state = 'removing'
+               WHERE token = ?1 AND state IN ('deleting', 'withdrawing', 'removing')
+               AND NOT EXISTS (SELECT 1 FROM secret_intents other
+                   WHERE other.normal_name = secret_intents.normal_name AND other.token <> ?1
+                   AND other.state IN ('putting', 'moving', 'committed'))";
     Ok(connection.prepare_cached(sql)?.execute([token])? == 1)
 }
 

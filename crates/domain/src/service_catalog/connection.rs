@@ -9,7 +9,7 @@ use super::loaded::LoadedService;
 use super::outside::OutsideDraft;
 use super::placed::PlacedConnection;
 use super::typed::parsed_name;
-use super::{CatalogError, ServiceCatalog, WriteRequest, is_unreadable};
+use super::{CatalogError, ServiceCatalog, WriteRequest};
 use crate::connection_type::SecretPlace;
 use crate::connection_types::ConnectionTypeError;
 use crate::fault::{Fault, Faults};
@@ -96,8 +96,11 @@ impl ServiceCatalog {
     /// Another name for a field, since the store has somebody else's secret of the one that was chosen.
     pub(super) async fn rename(&self, owner: Owner<'_>, pointer: &str, names: &mut Names) -> Result<(), CatalogError> {
         let refused = names.of(pointer);
-        let candidates = self.names.candidates(owner.family, owner.name, pointer);
-        let candidates: Vec<_> = candidates.skip_while(|name| *name != refused).skip(1).collect();
+        let mut candidates: Vec<_> = self.names.candidates(owner.family, owner.name, pointer).collect();
+        // Those before it were taken; under another prefix or cluster name it is not among them.
+        if let Some(at) = candidates.iter().position(|name| *name == refused) {
+            candidates.drain(..=at);
+        }
         let normal_names: Vec<_> = candidates.iter().map(|name| normal_name(name)).collect();
         let held = self.services.holders(&normal_names).await?;
         names.claimed.retain(|claimed| claimed.path != pointer);
@@ -197,9 +200,9 @@ impl ServiceCatalog {
         for (at, found) in self.read_some(before, &wanted).await? {
             match found {
                 Ok(found) if found.is_current => drop(values.insert(before.pointer(at), found.value)),
-                Ok(_) => {}
-                Err(error) if is_unreadable(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if error.is_retryable() => return Err(error.into()),
+                // What cannot be read, or is somebody else's by now, is written anew.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(values)

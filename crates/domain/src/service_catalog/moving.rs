@@ -102,6 +102,13 @@ struct Travelling {
     arrived: Option<SecretVersion>,
 }
 
+impl Departing {
+    /// Whether none of its secrets got into the store.
+    fn is_stranded(&self) -> bool {
+        self.secrets.iter().all(|travelling| travelling.arrived.is_none())
+    }
+}
+
 /// How a move goes.
 #[derive(Clone, Copy)]
 pub struct MoveOrder<'a> {
@@ -138,6 +145,8 @@ impl ServiceCatalog {
         mut told: impl FnMut(&MoveProgress),
     ) -> Result<u64, CatalogError> {
         let moved_before = progress.moved;
+        // Each round looks at all that is left.
+        (progress.set_aside, progress.reasons) = (0, Vec::new());
         let mut after = None;
         let mut underway: Vec<Departing> = Vec::new();
         loop {
@@ -153,8 +162,7 @@ impl ServiceCatalog {
             set_aside(progress, refused);
             told(progress);
             underway = departed;
-            if progress.moved == 0 && is_hopeless(progress) {
-                self.give_up(&underway).await;
+            if progress.moved == 0 && underway.iter().all(Departing::is_stranded) && is_hopeless(progress) {
                 progress.gave_up = true;
                 return Ok(0);
             }
@@ -171,12 +179,6 @@ impl ServiceCatalog {
     async fn withdraw_moved(&self, secrets: &[Travelling]) {
         for travelling in secrets.iter().filter(|it| it.arrived.is_some()) {
             self.take_back_one(&travelling.intent).await;
-        }
-    }
-
-    async fn give_up(&self, underway: &[Departing]) {
-        for service in underway {
-            self.withdraw_moved(&service.secrets).await;
         }
     }
 }
@@ -236,7 +238,9 @@ fn set_aside(progress: &mut MoveProgress, refused: Vec<SetAside>) {
 
 fn is_hopeless(progress: &MoveProgress) -> bool {
     let reasons: BTreeMap<&str, usize> = progress.reasons.iter().fold(BTreeMap::new(), |mut reasons, it| {
-        *reasons.entry(it.reason.as_str()).or_default() += 1;
+        // The id of the request is another one each time.
+        let reason = it.reason.split(", request id").next().unwrap_or_default();
+        *reasons.entry(reason).or_default() += 1;
         reasons
     });
     reasons.values().any(|count| *count >= HOPELESS)

@@ -7,7 +7,7 @@ use super::loaded::{LoadedService, ReadyService, stored_secret};
 use super::{CatalogError, ServiceCatalog, is_unreadable};
 use crate::json_pointer::shown;
 use crate::secret::{NamedSecret, NamedVersion, OwnerKind, SecretId, SecretValue, SecretVersion};
-use crate::secret_intents::Intent;
+use crate::secret_intents::{Intent, IntentState};
 use crate::secret_swap::{KeptSecret, SecretIndex};
 use crate::secrets_manager::{FoundSecret, SecretsError, SecretsErrorKind};
 use crate::service::ServiceKey;
@@ -71,9 +71,10 @@ impl ServiceCatalog {
                 return Ok(Opened { newer, values, drifted, age });
             }
             seen = Some((current.revision, other));
+            // In this order: an intent that ends between the two has changed the document.
+            intents = self.intents.intents_of((OwnerKind::Service, ready.id)).await?;
             let again = self.services.find(ready.family, &ServiceKey::Id(ready.id)).await?;
             let again = again.ok_or(CatalogError::NotFound(ready.family.entity_type()))?;
-            intents = self.intents.intents_of((OwnerKind::Service, ready.id)).await?;
             let again = self.make_ready(again);
             again.readable()?;
             newer = Some(again);
@@ -95,7 +96,7 @@ impl ServiceCatalog {
                 Ok(found) => found.is_current,
                 Err(error) => error.kind != SecretsErrorKind::NotFound,
             };
-            let is_ours = intents.iter().any(|intent| intent.secret.id.path == kept.pointer && found.is_ok());
+            let is_ours = found.is_ok() && intents.iter().any(|intent| is_writing(intent, kept));
             if is_as_named || is_ours {
                 continue;
             }
@@ -116,8 +117,8 @@ impl ServiceCatalog {
         kept: &KeptSecret,
     ) -> Result<(SecretVersion, SecretValue), SecretsError> {
         let place = kept.store.as_deref().unwrap_or_default();
-        let store = self.stores.at(place).ok_or_else(|| self.unknown_place(ready, kept))?;
         let id = SecretId::of_service(ready.id, kept.pointer.clone());
+        let store = self.stores.at(place).ok_or_else(|| self.unknown_place(&id, place))?;
         store.get_current(&NamedSecret { id, name: kept.name.clone() }).await
     }
 
@@ -133,7 +134,10 @@ impl ServiceCatalog {
                 values.push(found.map_err(|error| unread(ready, kept, error))?.value);
                 continue;
             }
-            let (_, value) = self.current(ready, kept).await.map_err(|error| unread(ready, kept, error))?;
+            let (version, value) = self.current(ready, kept).await.map_err(|error| unread(ready, kept, error))?;
+            if other.get(&at) != Some(&version) {
+                return Err(CatalogError::Raced);
+            }
             if !found.is_ok_and(|found| found.value.is_same_as(&value)) {
                 tracing::warn!(service.id = %ready.id, secret.name = kept.name, "a secret was changed in its store by somebody else");
                 drifted.push(format!("connection.{}", shown(&kept.pointer)));
@@ -184,21 +188,29 @@ impl ServiceCatalog {
             found.insert(at, opened.map(|value| FoundSecret::now(value, true)));
         }
         for (place, secrets) in outside {
-            let store = self.stores.at(place).ok_or_else(|| CatalogError::StoreElsewhere(place.to_owned()))?;
             let (numbers, secrets): (Vec<_>, Vec<_>) = secrets.into_iter().unzip();
+            let Some(store) = self.stores.at(place) else {
+                let missing = secrets.iter().map(|secret| Err(self.unknown_place(&secret.secret.id, place)));
+                found.extend(numbers.into_iter().zip(missing));
+                continue;
+            };
             let store = if refresh { store.unremembered().unwrap_or(&**store) } else { &**store };
             found.extend(numbers.into_iter().zip(store.get_many(&secrets).await));
         }
         Ok(found)
     }
 
-    fn unknown_place(&self, ready: &ReadyService, kept: &KeptSecret) -> SecretsError {
-        let id = SecretId::of_service(ready.id, kept.pointer.clone());
-        let place = kept.store.as_deref().unwrap_or_default();
+    fn unknown_place(&self, id: &SecretId, place: &str) -> SecretsError {
         SecretsError::new(SecretsErrorKind::Settings, self.stores.database().kind(), "get")
-            .on(&id)
+            .on(id)
             .because(format!("it lies in {place}, for which this server is not configured"))
     }
+}
+
+/// Whether one of us is writing this secret in the store that it is in.
+pub(super) fn is_writing(intent: &Intent, kept: &KeptSecret) -> bool {
+    let is_deletion = matches!(intent.state, IntentState::Deleting | IntentState::Removing);
+    intent.secret.id.path == kept.pointer && Some(&intent.place) == kept.store.as_ref() && !is_deletion
 }
 
 /// A secret of a service, as its store knows it.

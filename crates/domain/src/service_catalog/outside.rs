@@ -16,6 +16,7 @@ use super::placed::PlacedConnection;
 use super::{CatalogError, ServiceCatalog};
 use crate::secret::{NamedSecret, NamedVersion, OwnerKind, SecretId, SecretValue, SecretVersion};
 use crate::secret_intents::{Intent, IntentError, IntentState, PlannedDeletion};
+use crate::secret_names::normal_name;
 use crate::secret_swap::KeptSecret;
 use crate::secrets_manager::{PutMode, SecretPut, SecretsError, SecretsErrorKind, SecretsManager};
 
@@ -36,6 +37,9 @@ const CLAIMED: Duration = Duration::from_mins(1);
 
 /// How many secrets of one connection are put at the same time.
 const AT_ONCE: usize = 8;
+
+/// How often a store is told what is current when documents change meanwhile.
+const TOLD: usize = 4;
 
 /// How many intents one sweep deals with.
 const SWEEP: usize = 200;
@@ -81,7 +85,18 @@ impl ServiceCatalog {
         let mut waiting = drafts;
         while !waiting.is_empty() {
             let intents: Vec<_> = waiting.iter().map(|draft| intent_of(store, owner.id, draft, names)).collect();
-            self.intend(&intents).await?;
+            match self.intents.intend(&intents, LEFT_BEHIND).await {
+                Ok(()) => {}
+                Err(IntentError::Store(error)) => return Err(error.into()),
+                Err(IntentError::NameTaken(taken)) => {
+                    // Its secret may be about to go, or another writer was faster: another name is free.
+                    let is_it = |draft: &&OutsideDraft| normal_name(&names.of(&draft.kept.pointer)) == taken;
+                    let pointer = waiting.iter().find(is_it).filter(|draft| draft.replaced.is_none());
+                    let pointer = pointer.map(|draft| draft.kept.pointer.clone()).ok_or(CatalogError::Raced)?;
+                    self.rename(owner, &pointer, names).await?;
+                    continue;
+                }
+            }
             let puts: Vec<BoxFuture<'_, _>> = waiting
                 .iter()
                 .zip(&intents)
@@ -99,7 +114,8 @@ impl ServiceCatalog {
                         again.push(OutsideDraft { replaced: None, ..draft });
                     }
                     Err(error) => {
-                        placed.uncertain.push(intent);
+                        let list = if error.is_retryable() { &mut placed.uncertain } else { &mut placed.refused };
+                        list.push(intent);
                         failed = failed.or(Some(error));
                     }
                 }
@@ -112,18 +128,17 @@ impl ServiceCatalog {
         Ok(())
     }
 
-    async fn intend(&self, intents: &[Intent]) -> Result<(), CatalogError> {
-        self.intents.intend(intents, LEFT_BEHIND).await.map_err(|error| match error {
-            IntentError::NameTaken(_) => CatalogError::Raced,
-            IntentError::Store(error) => error.into(),
-        })
-    }
-
     /// Takes back what no document came to name. What fails here is tried again by a sweep.
     pub(super) async fn take_back(&self, placed: &PlacedConnection) {
-        let puts = placed.puts.iter().map(|put| &put.intent).chain(&placed.uncertain);
+        let puts = placed.puts.iter().map(|put| &put.intent).chain(&placed.refused);
         for intent in puts {
             self.take_back_one(intent).await;
+        }
+        // A call whose answer did not come may yet be carried out: a sweep looks later, and until then nobody gets the name.
+        for intent in &placed.uncertain {
+            if let Err(error) = self.intents.withdraw_intent(intent.token).await {
+                tracing::warn!(error = %error, "a secret that is not used is taken back later");
+            }
         }
     }
 
@@ -141,8 +156,7 @@ impl ServiceCatalog {
         let mut done = Vec::new();
         for put in puts.iter().filter(|put| put.replaced.is_some()) {
             let Some(store) = self.stores.at(&put.intent.place) else { continue };
-            let secret = NamedVersion { secret: put.intent.secret.clone(), version: put.version.clone() };
-            match store.make_current(&secret, put.replaced.as_ref()).await {
+            match self.make_named_current(&**store, &put.intent, put.version.clone(), put.replaced.clone()).await {
                 Ok(()) => done.push(put.intent.token),
                 Err(error) => {
                     tracing::warn!(error = %error, secret.name = put.intent.secret.name,
@@ -217,12 +231,32 @@ impl ServiceCatalog {
         Ok(settled)
     }
 
+    /// Makes current what the document names. It may name another version by the time that the store was told: then that one.
+    async fn make_named_current(
+        &self,
+        store: &dyn SecretsManager,
+        intent: &Intent,
+        version: SecretVersion,
+        replaced: Option<SecretVersion>,
+    ) -> Result<(), CatalogError> {
+        let (mut version, mut replaced) = (version, replaced);
+        for _ in 0..TOLD {
+            let secret = NamedVersion { secret: intent.secret.clone(), version: version.clone() };
+            store.make_current(&secret, replaced.as_ref()).await?;
+            match self.named_version(intent).await? {
+                Some(named) if named != version => replaced = Some(std::mem::replace(&mut version, named)),
+                _ => return Ok(()),
+            }
+        }
+        Err(CatalogError::Raced)
+    }
+
     async fn settle_committed(&self, store: &dyn SecretsManager, intent: &Intent) -> Result<Settled, CatalogError> {
         let Some(version) = store.find_put(&intent.secret, intent.token).await? else { return Ok(Settled::Nothing) };
         let named = self.named_version(intent).await?;
         let secret = NamedVersion { secret: intent.secret.clone(), version };
         if named.as_ref() == Some(&secret.version) {
-            store.make_current(&secret, None).await?;
+            self.make_named_current(store, intent, secret.version, None).await?;
             return Ok(Settled::MadeCurrent);
         }
         Ok(Settled::Nothing)
@@ -233,7 +267,14 @@ impl ServiceCatalog {
         if self.is_held_by_others(intent).await? {
             return Ok(Settled::Nothing);
         }
-        let named = self.named_version(intent).await?;
+        let mut named = self.named_version(intent).await?;
+        if named.is_none() {
+            // All of the secret goes: nobody may come to name it from here on, and nobody may be about to.
+            if !self.intents.begin_deletion(intent.token).await? {
+                return Ok(Settled::Nothing);
+            }
+            named = self.named_version(intent).await?;
+        }
         store.withdraw(&NamedVersion { secret: intent.secret.clone(), version }, named.as_ref()).await?;
         Ok(Settled::Removed)
     }

@@ -28,6 +28,8 @@ pub(super) struct PlacedConnection {
     pub(super) puts: Vec<OutsidePut>,
     /// Perhaps put, since nobody knows what came of the call.
     pub(super) uncertain: Vec<Intent>,
+    /// Not put: the store said no.
+    pub(super) refused: Vec<Intent>,
     /// Rows that the document no longer names.
     pub(super) superseded: Vec<StoredSecret>,
     /// Secrets in other stores that it no longer names.

@@ -114,7 +114,7 @@ impl ServiceCatalog {
             least = least.min(view);
             let answered = match self.answer(caller, origin, base_url, &ready, (view, false)).await {
                 // It alone says so when it is asked for; the list goes on.
-                Err(CatalogError::Unreadable { .. }) => {
+                Err(error) if is_of_one_service(&error) => {
                     least = View::Hidden;
                     self.answer(caller, origin, base_url, &ready, (View::Hidden, false)).await
                 }
@@ -183,6 +183,15 @@ impl ServiceCatalog {
         let ready = Arc::new(self.make_ready(stored));
         self.cache.keep(writes, cache_key, Arc::clone(&ready));
         Ok(Some(ready))
+    }
+}
+
+/// Whether a failure says nothing of the other services of a list.
+fn is_of_one_service(error: &CatalogError) -> bool {
+    match error {
+        CatalogError::Unreadable { .. } | CatalogError::Raced | CatalogError::NotFound(_) => true,
+        CatalogError::Secrets(error) => !error.is_retryable(),
+        _ => false,
     }
 }
 

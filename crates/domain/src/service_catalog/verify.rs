@@ -9,6 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::loaded::{LoadedService, sign_row};
+use super::opened::is_writing;
 use super::{CatalogError, ServiceCatalog};
 use crate::audit::{AuditAction, Origin};
 use crate::json_pointer::shown;
@@ -115,7 +116,7 @@ impl ServiceCatalog {
         let intents = self.intents.intents_of((OwnerKind::Service, loaded.row.id)).await?;
         for (at, found) in self.read_some(loaded, &outside).await? {
             let Some(kept) = loaded.index.kept.get(at) else { continue };
-            let is_underway = intents.iter().any(|intent| intent.secret.id.path == kept.pointer);
+            let is_underway = intents.iter().any(|intent| is_writing(intent, kept));
             let state = match found {
                 Ok(found) if found.is_current || is_underway => continue,
                 Ok(_) => DifferenceState::Changed,

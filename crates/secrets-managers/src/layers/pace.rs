@@ -52,6 +52,16 @@ impl Pace {
         tokio::time::sleep_until(turn).await;
     }
 
+    /// The same, unless the turn would come after this time: then no turn is taken, and nobody waits.
+    pub async fn wait_until(&self, deadline: Instant) -> bool {
+        let turn = self.state().take_turn_by(Instant::now(), deadline);
+        match turn {
+            Some(turn) => tokio::time::sleep_until(turn).await,
+            None => return false,
+        }
+        true
+    }
+
     /// Slows down: the store has refused a call for coming too soon.
     pub fn throttled(&self) {
         self.state().slow_down(Instant::now());
@@ -70,6 +80,10 @@ impl Pace {
 impl State {
     fn rate_at(&self, now: Instant) -> f64 {
         self.rate * (1.0 + GROWTH).powf(now.saturating_duration_since(self.since).as_secs_f64())
+    }
+
+    fn take_turn_by(&mut self, now: Instant, deadline: Instant) -> Option<Instant> {
+        (self.next.max(now) < deadline).then(|| self.take_turn(now))
     }
 
     fn take_turn(&mut self, now: Instant) -> Instant {

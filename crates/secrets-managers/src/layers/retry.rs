@@ -120,8 +120,7 @@ impl Retry {
             }
             tokio::time::sleep(pause).await;
         }
-        let turn = tokio::time::timeout_at(tries.deadline, pace.wait()).await;
-        turn.map_err(|_| self.crowded(operation))
+        if pace.wait_until(tries.deadline).await { Ok(()) } else { Err(self.crowded(operation)) }
     }
 
     fn away(&self, operation: &'static str, pause: Duration) -> SecretsError {

@@ -100,7 +100,12 @@ async fn destroy(config: &Config, is_confirmed: bool, output: OutputFormat) -> a
         "this ends all keys but a new one: no back-up of the database from before can be restored with its secrets, nor \
          with its users and tokens; add --yes to do it"
     );
+    // A rotation that was not finished has a key of its own, which may have encrypted secrets too.
+    let is_unfinished = !rows_of_older_keys(&parts.database, parts.ring.current().newest()).await?.is_empty();
     drop(parts);
+    if is_unfinished {
+        rotate(config, output).await?;
+    }
     rotate(config, output).await?;
     let ended = file.destroy_older_keys()?;
     for id in &ended {

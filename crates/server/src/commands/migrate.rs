@@ -50,7 +50,8 @@ async fn migrate(config: &Config, parts: &Application, output: OutputFormat) -> 
                 parts.stores.wanted.place()
             );
         };
-        parts.database.stores.activate(Some(&noted.place), &noted.place, "db").await?;
+        let from = noted.moving_from.as_deref().unwrap_or("db");
+        parts.database.stores.activate(Some(&noted.place), &noted.place, from).await?;
         println!("The running server tries again now; GET /api/v1/secretsManager/migration tells how far it is.");
         return Ok(());
     }

@@ -151,6 +151,10 @@ impl ServiceCatalog {
                 }
                 // Whoever is writing this very service comes first; it is met again.
                 Err(CatalogError::Raced) => {}
+                Err(CatalogError::Conflict(reason)) => {
+                    let at = it.secrets.get(secret).map_or(0, |travelling| travelling.at);
+                    refused.push(aside(&it.loaded, at, reason.to_owned()));
+                }
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
