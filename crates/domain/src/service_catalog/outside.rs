@@ -27,7 +27,7 @@ pub(crate) const LEFT_BEHIND: Duration = Duration::from_mins(2);
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The same for a store that this server is not configured for: a command with another configuration deals with it.
-const ELSEWHERE: Duration = Duration::from_hours(6);
+const ELSEWHERE: Duration = Duration::from_mins(5);
 
 /// The same right after the write that could not take it back.
 const SOON: Duration = Duration::from_secs(10);
