@@ -89,7 +89,8 @@ async fn make_ledger(pool: &Pool) -> sqlx::Result<()> {
     if state(&mut session).await.is_ok() {
         return Ok(());
     }
-    for table in [LEDGER, leases::TABLE] {
+    // The ledger last: where it is, all is.
+    for table in [leases::TABLE, LEDGER] {
         match session.execute(table(), &[]).await {
             Err(error) if is_made_already(&error) => {}
             made => made.map(drop)?,
