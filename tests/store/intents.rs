@@ -238,7 +238,7 @@ async fn an_erasure_notes_what_is_to_be_deleted(store: Store) {
 async fn of_several_who_deal_with_what_is_due_one_gets_it(store: Store) {
     let intents = store.database.intents.clone();
     let intent = put(Uuid::new_v4(), "/a", "/a");
-    intend(&store, &[intent.clone()]).await.unwrap();
+    intend(&store, std::slice::from_ref(&intent)).await.unwrap();
     let minute = Duration::from_mins(1);
 
     let early = intents.claim_intent(intent.token, minute).await.unwrap();
@@ -273,9 +273,9 @@ async fn nobody_gets_a_name_whose_secret_is_being_deleted_and_its_field_gets_it_
 async fn a_move_that_is_resumed_finds_its_own_intents(store: Store) {
     let shop = create(&store, "shop").await;
     let moving = Intent { state: IntentState::Moving, ..put(shop.id, "/a", "/a") };
-    intend(&store, &[moving.clone()]).await.unwrap();
+    intend(&store, std::slice::from_ref(&moving)).await.unwrap();
 
-    assert_eq!(intents_of(&store, shop.id).await, [moving.clone()]);
+    assert_eq!(intents_of(&store, shop.id).await, std::slice::from_ref(&moving));
     store.services.write(ServiceWrite { intents: ending(&moving), ..next(&shop) }).await.unwrap();
     assert!(intents_of(&store, shop.id).await.is_empty());
 }
