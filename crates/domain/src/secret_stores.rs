@@ -3,8 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::active_store::ActiveStore;
-use crate::secret::SecretValue;
-use crate::secrets_manager::{Limits, Sealer, SecretsError, SecretsErrorKind, SecretsManager};
+use crate::secrets_manager::{Sealer, SecretsError, SecretsErrorKind, SecretsManager};
 
 /// The stores of a server.
 ///
@@ -23,15 +22,6 @@ enum Active {
     Outside(Arc<dyn SecretsManager>),
     /// Into a store that this server is not configured for: it neither reads nor writes any.
     Elsewhere(String),
-}
-
-/// Where a write puts its secrets.
-#[derive(Clone)]
-pub(crate) enum Target {
-    /// Into the database, in the transaction of the document.
-    Database,
-    /// Into a store of its own, before the document.
-    Outside(Arc<dyn SecretsManager>),
 }
 
 impl SecretStores {
@@ -84,14 +74,6 @@ impl SecretStores {
         self.outside.iter().find(|store| store.limits().reachable_by_workers)
     }
 
-    pub(crate) fn target(&self) -> Result<Target, String> {
-        match &*self.active.read().unwrap_or_else(PoisonError::into_inner) {
-            Active::Database => Ok(Target::Database),
-            Active::Outside(store) => Ok(Target::Outside(Arc::clone(store))),
-            Active::Elsewhere(place) => Err(place.clone()),
-        }
-    }
-
     /// The part that opens what lies in our own rows.
     pub(crate) fn sealer(&self) -> Result<&dyn Sealer, SecretsError> {
         self.database.sealer().ok_or_else(|| {
@@ -102,26 +84,5 @@ impl SecretStores {
     /// Whether workers with an identity of their own can resolve references to this place.
     pub(crate) fn is_reachable_by_workers(&self, place: &str) -> bool {
         self.at(place).is_some_and(|store| store.limits().reachable_by_workers)
-    }
-}
-
-impl Target {
-    pub(crate) fn limits(&self, stores: &SecretStores) -> Limits {
-        self.manager(stores).limits()
-    }
-
-    pub(crate) fn refusal(&self, stores: &SecretStores, value: &SecretValue) -> Option<&'static str> {
-        self.manager(stores).refusal(value)
-    }
-
-    pub(crate) fn kind(&self, stores: &SecretStores) -> &'static str {
-        self.manager(stores).kind()
-    }
-
-    fn manager<'a>(&'a self, stores: &'a SecretStores) -> &'a dyn SecretsManager {
-        match self {
-            Self::Database => &*stores.database,
-            Self::Outside(store) => &**store,
-        }
     }
 }

@@ -49,7 +49,7 @@ use crate::row_signer::RowSigner;
 use crate::secret_intents::IntentStore;
 use crate::secret_names::NameSettings;
 use crate::secret_stores::SecretStores;
-use crate::secrets_manager::{SecretsError, SecretsErrorKind};
+use crate::secrets_manager::{SecretsError, SecretsErrorKind, SecretsManager};
 use crate::service::{EntityVersion, Family, Include, ServiceKey};
 use crate::service_store::{PageCursor, ServiceStore};
 use crate::store_error::StoreError;
@@ -315,6 +315,11 @@ impl ServiceCatalog {
     /// Answers from memory only until then; see [`AccessTokens::believe_until`](crate::AccessTokens::believe_until).
     pub fn believe_until(&self, time: Instant) {
         self.cache.believe_until(time);
+    }
+
+    /// The store that secrets go into; none is read or written where this server is not configured for it.
+    fn active_store(&self) -> Result<Arc<dyn SecretsManager>, CatalogError> {
+        self.stores.active().map_err(CatalogError::StoreElsewhere)
     }
 
     fn audit_entry(

@@ -234,7 +234,6 @@ async fn note_progress(
     loop {
         let now = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leased.stores.tell_progress(&noted(&now, begun).to_string()).await?;
-        leased.keep_lease().await?;
         tokio::time::sleep(NOTE_EVERY).await;
     }
 }

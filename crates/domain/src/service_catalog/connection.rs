@@ -1,6 +1,7 @@
 //! A connection on its way in: checked against its type, its secrets swapped for references, their names found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,8 +17,8 @@ use crate::fault::{Fault, Faults};
 use crate::json_pointer::shown;
 use crate::secret::{SecretId, SecretValue, SecretVersion};
 use crate::secret_names::normal_name;
-use crate::secret_stores::Target;
 use crate::secret_swap::{Before, KeptSecret, SecretIndex, StoredForm, Taken, take_secrets};
+use crate::secrets_manager::SecretsManager;
 use crate::service::Family;
 use crate::service_store::{ClaimedName, HeldName};
 
@@ -53,9 +54,9 @@ impl ServiceCatalog {
         let stored = before.and_then(|it| Some(Before { connection: it.connection()?, index: &it.index }));
         let taken = take_secrets(&mut connection, reading.secrets, stored)?;
         self.check_typed(request.caller, &taken, before, request.validates_references).await?;
-        let target = self.stores.target().map_err(CatalogError::StoreElsewhere)?;
+        let target = self.active_store()?;
         let mut names = self.name_all(owner, &taken, before.map(|it| &it.index)).await?;
-        self.check_values(&taken, &target)?;
+        check_values(&taken, &*target)?;
         let mut placed = PlacedConnection { connection: Some(connection), ..PlacedConnection::default() };
         if let Err(error) = self.put_all(owner, taken, before, (&target, &mut names), &mut placed).await {
             self.take_back(&placed).await;
@@ -107,28 +108,12 @@ impl ServiceCatalog {
         names.choose(owner.id, pointer, candidates, &held)
     }
 
-    /// What the store cannot hold is refused before anything is put.
-    fn check_values(&self, taken: &[Taken], target: &Target) -> Result<(), CatalogError> {
-        let (limit, kind) = (target.limits(&self.stores).value_bytes, target.kind(&self.stores));
-        let mut faults = Vec::new();
-        for taken in taken {
-            let Taken::New { place, value } = taken else { continue };
-            let path = || format!("connection.{}", shown(&place.pointer));
-            if value.len() > limit {
-                faults.push(Fault::new(path(), format!("has {} bytes; {kind} holds at most {limit}", value.len())));
-            } else if let Some(rule) = target.refusal(&self.stores, value) {
-                faults.push(Fault::new(path(), rule));
-            }
-        }
-        Ok(Faults::or_ok(faults)?)
-    }
-
     async fn put_all(
         &self,
         owner: Owner<'_>,
         taken: Vec<Taken>,
         before: Option<&LoadedService>,
-        (target, names): (&Target, &mut Names),
+        (target, names): (&Arc<dyn SecretsManager>, &mut Names),
         placed: &mut PlacedConnection,
     ) -> Result<(), CatalogError> {
         let mut old = self.old_values(&taken, before).await?;
@@ -153,13 +138,11 @@ impl ServiceCatalog {
                 }
             }
         }
-        match target {
-            Target::Database => self.seal_all(owner, drafts, names, placed),
-            Target::Outside(store) => {
-                let drafts = drafts.into_iter().map(|draft| outside_draft(store.place(), before, draft, names));
-                self.put_outside(store, owner, drafts.collect(), names, placed).await
-            }
+        if target.sealer().is_some() {
+            return self.seal_all(owner, drafts, names, placed);
         }
+        let drafts = drafts.into_iter().map(|draft| outside_draft(target.place(), before, draft, names));
+        self.put_outside(target, owner, drafts.collect(), names, placed).await
     }
 
     fn seal_all(
@@ -207,6 +190,22 @@ impl ServiceCatalog {
         }
         Ok(values)
     }
+}
+
+/// What the store cannot hold is refused before anything is put.
+fn check_values(taken: &[Taken], target: &dyn SecretsManager) -> Result<(), CatalogError> {
+    let (limit, kind) = (target.limits().value_bytes, target.kind());
+    let mut faults = Vec::new();
+    for taken in taken {
+        let Taken::New { place, value } = taken else { continue };
+        let path = || format!("connection.{}", shown(&place.pointer));
+        if value.len() > limit {
+            faults.push(Fault::new(path(), format!("has {} bytes; {kind} holds at most {limit}", value.len())));
+        } else if let Some(rule) = target.refusal(value) {
+            faults.push(Fault::new(path(), rule));
+        }
+    }
+    Ok(Faults::or_ok(faults)?)
 }
 
 fn missing(before: Option<&LoadedService>, kept: &KeptSecret) -> CatalogError {

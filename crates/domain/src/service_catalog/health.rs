@@ -40,7 +40,7 @@ pub struct UnreadableService {
 impl ServiceCatalog {
     /// Checks the store, and every service's own rows.
     pub async fn secrets_health(&self, _proof: Admin<'_>) -> Result<SecretsHealth, CatalogError> {
-        let active = self.stores.active().map_err(CatalogError::StoreElsewhere)?;
+        let active = self.active_store()?;
         let fault = active.check().await.into_iter().find_map(|step| step.outcome.err()).map(|error| error.to_string());
         let mut health = SecretsHealth { kind: active.kind(), fault, services: 0, unreadable: Vec::new() };
         let mut after = None;

@@ -35,9 +35,9 @@ type Found = Result<FoundSecret, SecretsError>;
 impl ServiceCatalog {
     /// The values of a service's secrets.
     pub(super) async fn open_all(&self, ready: &ReadyService, refresh: bool) -> Result<Opened, CatalogError> {
+        self.active_store()?;
         if ready.index.kept.iter().all(|kept| kept.store.is_none()) {
             let sealer = self.stores.sealer()?;
-            self.stores.target().map_err(CatalogError::StoreElsewhere)?;
             let pairs = ready.secrets.iter().zip(&ready.ciphertexts);
             let opened = pairs.map(|(secret, it)| sealer.open(secret, it.as_deref().unwrap_or_default()));
             let values =
@@ -53,7 +53,6 @@ impl ServiceCatalog {
     /// is not the one that the document names, both are read again: either the document has changed, or the write is under
     /// way and its intent says so, or somebody else has changed the secret in its store.
     async fn open_outside(&self, ready: &ReadyService, refresh: bool) -> Result<Opened, CatalogError> {
-        self.stores.target().map_err(CatalogError::StoreElsewhere)?;
         let mut newer: Option<ReadyService> = None;
         let mut seen: Option<(u64, Other)> = None;
         let mut intents: Vec<Intent> = Vec::new();
@@ -117,9 +116,9 @@ impl ServiceCatalog {
         kept: &KeptSecret,
     ) -> Result<(SecretVersion, SecretValue), SecretsError> {
         let place = kept.store.as_deref().unwrap_or_default();
-        let id = SecretId::of_service(ready.id, kept.pointer.clone());
-        let store = self.stores.at(place).ok_or_else(|| self.unknown_place(&id, place))?;
-        store.get_current(&NamedSecret { id, name: kept.name.clone() }).await
+        let secret = named_version(ready.id, kept).secret;
+        let store = self.stores.at(place).ok_or_else(|| self.unknown_place(&secret.id, place))?;
+        store.get_current(&secret).await
     }
 
     async fn values_of(
@@ -173,11 +172,11 @@ impl ServiceCatalog {
         let mut found = BTreeMap::new();
         let mut outside: BTreeMap<&str, Vec<(usize, NamedVersion)>> = BTreeMap::new();
         for (at, kept) in index.kept.iter().enumerate().filter(|(at, _)| wanted.contains(at)) {
-            let secret = stored_secret(service_id, kept);
             if let Some(place) = kept.store.as_deref() {
                 outside.entry(place).or_default().push((at, named_version(service_id, kept)));
                 continue;
             }
+            let secret = stored_secret(service_id, kept);
             let ciphertext = ciphertexts.get(at).and_then(|it| it.as_deref());
             let opened =
                 match ciphertext {

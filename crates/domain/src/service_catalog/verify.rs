@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::loaded::{LoadedService, sign_row};
-use super::opened::is_writing;
+use super::opened::{is_writing, named_version};
 use super::{CatalogError, ServiceCatalog};
 use crate::audit::{AuditAction, Origin};
 use crate::json_pointer::shown;
@@ -107,7 +106,7 @@ impl ServiceCatalog {
         let outside: BTreeSet<usize> =
             loaded.index.kept.iter().enumerate().filter(|(_, kept)| kept.store.is_some()).map(|(at, _)| at).collect();
         report.secrets += loaded.index.kept.len() as u64;
-        let active = self.stores.active().map_err(CatalogError::StoreElsewhere)?;
+        let active = self.active_store()?;
         let wanted = active.sealer().is_none().then(|| active.place());
         for kept in loaded.index.kept.iter().filter(|kept| kept.store.as_deref() != wanted) {
             report.differences.push(difference(loaded, kept, DifferenceState::NotMoved));
@@ -153,8 +152,7 @@ impl ServiceCatalog {
         is_repaired: bool,
     ) -> Result<Option<SecretVersion>, CatalogError> {
         let Some(store) = kept.store.as_deref().and_then(|place| self.stores.at(place)) else { return Ok(None) };
-        let id = SecretId::of_service(loaded.row.id, kept.pointer.clone());
-        let secret = NamedSecret { id, name: kept.name.clone() };
+        let secret = named_version(loaded.row.id, kept).secret;
         let mut current = store.get_current(&secret).await;
         if is_repaired && current.as_ref().is_err_and(|error| error.kind == SecretsErrorKind::NotFound) {
             store.bring_back(&secret).await?;
@@ -184,7 +182,6 @@ impl ServiceCatalog {
             }
         }
         row.revision = row.revision.wrapping_add(1);
-        row.document = Value::Object(loaded.entity.clone()).to_string();
         row.secrets = serde_json::to_string(&index).unwrap_or_default();
         row.mac = sign_row(&*self.signer, &row);
         let subject = (row.family, row.id, loaded.name().into());
@@ -228,7 +225,7 @@ impl ServiceCatalog {
     /// anybody knowing. Gives the names; with `is_dry_run` nothing is removed.
     pub async fn collect_garbage(&self, is_dry_run: bool) -> Result<Vec<String>, CatalogError> {
         let mut removed = if is_dry_run { Vec::new() } else { self.sweep_all().await? };
-        let active = self.stores.active().map_err(CatalogError::StoreElsewhere)?;
+        let active = self.active_store()?;
         if active.sealer().is_some() {
             return Ok(removed);
         }

@@ -54,7 +54,7 @@ impl AwsParameterStore {
     pub async fn open(parts: &StoreParts) -> Result<Self, SecretsError> {
         let settings = AwsSettings::read(Self::KIND, &parts.parameters)?;
         let access = Access::open(Self::KIND, &settings).await?;
-        let root = parts.root().to_ascii_lowercase();
+        let root = parts.root();
         if root.starts_with("/aws") || root.starts_with("/ssm") {
             return Err(SecretsError::new(SecretsErrorKind::Settings, Self::KIND, "build").because(
                 "secretsManagerConfiguration.prefix (or clusterName, without a prefix) must not begin with aws or ssm: \
@@ -65,7 +65,7 @@ impl AwsParameterStore {
             calls: Calls { client: Client::new(&access.config) },
             place: format!("{}:{}", Self::KIND, access.region),
             marks: Marks::new(&parts.tags, &parts.cluster),
-            root: parts.root(),
+            root,
             settings,
             access,
         })
